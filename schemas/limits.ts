@@ -1,0 +1,68 @@
+/**
+ * Sizes, counts and times fixed by the protocol or used as defaults (protocol §12).
+ * Units are in the names; what config can change is repeated as a key in `config.ts`.
+ */
+
+const secondMs = 1000
+const minuteMs = 60 * secondMs
+const hourMs = 60 * minuteMs
+const dayMs = 24 * hourMs
+const kib = 1024
+const mib = 1024 * kib
+
+export const limits = {
+  objectBytes: 256 * kib,
+  objectDepth: 32,
+  frameBytes: 512 * kib,
+  frameBytesBeforeHello: 8 * kib,
+  addressBytes: 200,
+  localBytes: 64,
+  nonceChars: 40,
+  recipients: 1000,
+  contacts: 8,
+  hops: 16,
+  patterns: 1000,
+
+  pageObjects: 100,
+  pageObjectsMost: 500,
+  pageBytes: mib,
+
+  windowFrames: 1024,
+  windowBytes: 4 * mib,
+  unreadBytes: mib,
+  unreadMs: 30 * secondMs,
+
+  helloMs: 10 * secondMs,
+  pingAfterMs: 30 * secondMs,
+  pongMs: 15 * secondMs,
+  answerMs: 60 * secondMs,
+
+  dnsMs: 5 * secondMs,
+  connectMs: 10 * secondMs,
+  climbMs: minuteMs,
+  nextHostMs: 250,
+  restMs: 10 * minuteMs,
+
+  clockSkewMs: 300 * secondMs,
+  credentialMs: 7 * dayMs,
+  credentialRenewMs: dayMs,
+  linkMs: dayMs,
+
+  keyLeastMs: 5 * minuteMs,
+  keyMostMs: dayMs,
+  keyAbsentMs: 5 * minuteMs,
+  keyRefreshMs: minuteMs,
+
+  userFreshMs: 10 * minuteMs,
+  userStaleMs: dayMs,
+  userExpiredMs: 30 * dayMs,
+  absentMs: minuteMs,
+
+  outboxMs: 5 * dayMs,
+  peersMs: 5 * dayMs,
+  peersAtOnce: 20,
+
+  boxBytes: 1024 * mib,
+  unknownPeerPerSecond: 20,
+  unknownPeerBurst: 200,
+} as const
