@@ -11,6 +11,9 @@ const kib = 1024
 const mib = 1024 * kib
 
 export const limits = {
+  /** TCP and UDP, where neither SRV nor a contact names another port: FMTP on a telephone's keys. */
+  defaultPort: 3687,
+
   objectBytes: 256 * kib,
   objectDepth: 32,
   frameBytes: 512 * kib,
@@ -63,6 +66,7 @@ export const limits = {
   peersAtOnce: 20,
 
   boxBytes: 1024 * mib,
+  sessionsPerPeer: 8,
   unknownPeerPerSecond: 20,
   unknownPeerBurst: 200,
 } as const
