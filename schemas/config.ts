@@ -1,0 +1,209 @@
+/**
+ * Every key of fmtp.conf, declared once: type, bounds, default, explanation with its unit.
+ * validate.ts checks and fills a config with it, and `npm run gen` writes fmtp.conf.example from it.
+ */
+
+import Type, { type Static } from 'typebox'
+import type { FormatName } from './formats.ts'
+import { limits } from './limits.ts'
+
+const kib = 1024
+const mib = 1024 * kib
+const gib = 1024 * mib
+const pathChars = 4096
+
+const text = (format: FormatName, maxLength: number) => Type.String({ format, maxLength })
+
+/** A list of short texts of one format. */
+function list(format: FormatName, options: { default: string[]; maxItems: number; description: string }) {
+  return Type.Array(text(format, 253), options)
+}
+
+function file(description: string) {
+  return Type.String({ default: '', maxLength: pathChars, description })
+}
+
+function count(value: number, minimum: number, maximum: number, description: string) {
+  return Type.Integer({ default: value, minimum, maximum, description })
+}
+
+function flag(value: boolean, description: string) {
+  return Type.Boolean({ default: value, description })
+}
+
+/** A `[table]`: left out, it is there with the defaults of its keys. */
+function table<P extends Type.TProperties>(description: string, properties: P) {
+  return Type.Object(properties, { additionalProperties: false, default: {}, description })
+}
+
+const domain = Type.Object(
+  {
+    name: Type.String({
+      format: 'domain' satisfies FormatName,
+      // An address of one letter before the @ must still fit.
+      maxLength: limits.addressBytes - 2,
+      description: 'The domain, in lower case; outside ASCII in its xn-- form.',
+      examples: ['poe.net'],
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export const configSchema = Type.Object(
+  {
+    data: Type.String({
+      default: 'data',
+      minLength: 1,
+      maxLength: pathChars,
+      description: 'Folder of the store and the keys, relative to this file.',
+    }),
+    domain: Type.Array(domain, {
+      minItems: 1,
+      maxItems: 1000,
+      expected: '1 to 1000 tables [[domain]], each with a name',
+      description:
+        'A domain whose users this server serves. Repeat the table for each; at least one is needed.',
+    }),
+    listen: table('Where the server can be reached. Port 0 lets the system choose one.', {
+      tcp: list('endpoint', {
+        default: ['127.0.0.1:3687'],
+        maxItems: 16,
+        description:
+          'Addresses and ports of FMTP over TLS, for other servers and clients. On all addresses: "0.0.0.0:3687" and "[::]:3687".',
+      }),
+      http: list('endpoint', {
+        default: ['127.0.0.1:8080'],
+        maxItems: 16,
+        description:
+          'Addresses and ports of pages, API and WebSocket. On an address other than loopback, http.certificate or http.behindProxy is needed.',
+      }),
+      hosts: list('host', {
+        default: [],
+        maxItems: 1000,
+        description: 'Host names under which clients open WebSocket connections, besides the domains.',
+      }),
+    }),
+    http: table('Pages, API and WebSocket.', {
+      behindProxy: flag(
+        false,
+        'True: a proxy in front speaks HTTPS with the world, so plain HTTP is taken on any address.',
+      ),
+      certificate: file('PEM file of the certificate chain for HTTPS. Empty: plain HTTP.'),
+      key: file('PEM file of the private key that belongs to the certificate.'),
+      maxConnections: count(10_000, 1, 1_000_000, 'Connections open at once; more are closed unread.'),
+      requestTimeoutMs: count(
+        30_000,
+        100,
+        3_600_000,
+        'Time that a request may take to arrive whole, in milliseconds.',
+      ),
+      headersTimeoutMs: count(
+        10_000,
+        100,
+        3_600_000,
+        'Time that the headers of a request may take to arrive, in milliseconds.',
+      ),
+      originUrl: Type.String({
+        default: '',
+        format: 'origin-or-empty' satisfies FormatName,
+        maxLength: 300,
+        description:
+          'URL at which people reach this server, like https://poe.net, without a path. Empty: made from listen.http.',
+      }),
+    }),
+    dns: table('How other domains are looked up.', {
+      servers: list('name-server', {
+        default: [],
+        maxItems: 8,
+        description:
+          "Name servers that are asked, with or without port. Empty: the system's. That an answer was checked with DNSSEC is believed only of a name server on loopback.",
+      }),
+    }),
+    guard: table('What this server may dial. Private and loopback addresses are refused.', {
+      allow: list('network', {
+        default: [],
+        maxItems: 1000,
+        description: 'Networks that may be dialled although they are private, like ["10.0.0.0/8"].',
+      }),
+    }),
+    tls: table('Outgoing TLS connections.', {
+      ca: file(
+        "PEM file of authorities that are trusted for outgoing wss, besides the system's. Empty: none.",
+      ),
+    }),
+    log: table('What is written to standard error.', {
+      level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error'], {
+        default: 'info',
+        description: 'The least important lines that are written: trace, debug, info, warn or error.',
+      }),
+      format: Type.Enum(['auto', 'json', 'pretty'], {
+        default: 'auto',
+        description: 'json: one object a line. pretty: for people. auto: pretty on a terminal, else json.',
+      }),
+    }),
+    limits: table('Sizes and counts that this server takes. Sizes are in bytes.', {
+      objectBytes: count(
+        limits.objectBytes,
+        4 * kib,
+        16 * mib,
+        'The largest object, in bytes; less than frameBytes.',
+      ),
+      frameBytes: count(
+        limits.frameBytes,
+        limits.frameBytesBeforeHello,
+        64 * mib,
+        'The largest frame, in bytes.',
+      ),
+      recipients: count(limits.recipients, 1, 100_000, 'Recipients of one describe.'),
+      boxBytes: count(limits.boxBytes, mib, 1024 * 1024 * gib, "Room in one user's box, in bytes."),
+      windowFrames: count(
+        limits.windowFrames,
+        1,
+        65_536,
+        'Frames that may be unanswered at once on a connection.',
+      ),
+      windowBytes: count(
+        limits.windowBytes,
+        limits.frameBytesBeforeHello,
+        gib,
+        'Bytes of the frames that may be unanswered at once on a connection; at least frameBytes.',
+      ),
+      sessionsPerPeer: count(limits.sessionsPerPeer, 1, 10_000, 'Connections open at once from one domain.'),
+      unknownPeerPerSecond: count(
+        limits.unknownPeerPerSecond,
+        1,
+        1_000_000,
+        'Objects a second from a domain that no local user wrote to or lists.',
+      ),
+      unknownPeerBurst: count(
+        limits.unknownPeerBurst,
+        1,
+        10_000_000,
+        'Objects that such a domain may send at once before that rate holds.',
+      ),
+      exempt: list('network', {
+        default: [],
+        maxItems: 1000,
+        description: 'Networks for which the rates do not hold, for trusted neighbours and measurements.',
+      }),
+    }),
+    block: table('Who is not spoken with.', {
+      domains: list('domain-pattern', {
+        default: [],
+        maxItems: 10_000,
+        description: 'Domains that are refused; * stands for any part, as in ["*.lenore.org"].',
+      }),
+    }),
+  },
+  { additionalProperties: false },
+)
+
+/** Readonly at all depths. */
+export type DeepReadonly<T> = T extends readonly (infer E)[]
+  ? readonly DeepReadonly<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T
+
+/** A complete configuration: every key is there, defaults filled in. */
+export type Config = DeepReadonly<Static<typeof configSchema>>
