@@ -1,0 +1,113 @@
+/**
+ * A Channel over a WebSocket, one frame a text message (protocol §4.1). The socket is described by what is used of it:
+ * the browser's own and the `ws` package both fit.
+ */
+import { FmtpError } from '../schemas/failures.ts'
+import { limits } from '../schemas/limits.ts'
+import { type Channel, type ChannelHandlers, Inbox, type Transport } from './channel.ts'
+
+export interface MessageSocket {
+  readonly bufferedAmount: number
+  onmessage: ((event: { data: unknown }) => void) | null
+  onclose: ((event: { code: number; reason: string }) => void) | null
+  onerror: ((event: { message?: string }) => void) | null
+  send(text: string): void
+  close(code?: number, reason?: string): void
+  /** Only some sockets can wait, close at once, or gather what is written in one turn. */
+  pause?(): void
+  resume?(): void
+  terminate?(): void
+  cork?(): void
+  uncork?(): void
+}
+
+export interface MessageChannelOptions {
+  readonly remote: string
+  readonly binding: string
+  readonly isConfidential: boolean
+}
+
+const encoder = new TextEncoder()
+const messageTooBig = 1009
+
+export function messageChannel(socket: MessageSocket, options: MessageChannelOptions): Channel {
+  const transport: Transport = 'websocket'
+  const inbox = new Inbox()
+  let limitBytes: number = limits.frameBytesBeforeHello
+  let handlers: ChannelHandlers | undefined
+  let isClosed = false
+  let isCorked = false
+
+  function finish(error?: FmtpError): void {
+    if (isClosed) return
+    isClosed = true
+    inbox.close()
+    handlers?.onClose(error)
+  }
+
+  function uncork(): void {
+    isCorked = false
+    socket.uncork?.()
+  }
+
+  return {
+    transport,
+    ...options,
+    get unsentBytes() {
+      return socket.bufferedAmount
+    },
+    open(given) {
+      handlers = given
+      socket.onmessage = ({ data }) => {
+        if (isClosed) return
+        if (typeof data !== 'string') return finish(new FmtpError('FMTP_NOT_JSON', 'a binary message'))
+        // A UTF-16 unit is at most three bytes of UTF-8: most texts need no count.
+        if (data.length * 3 > limitBytes && encoder.encode(data).length > limitBytes) {
+          return finish(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${limitBytes} bytes`))
+        }
+        inbox.push([data])
+      }
+      socket.onclose = ({ code }) =>
+        finish(
+          code === messageTooBig
+            ? new FmtpError('FMTP_FRAME_TOO_LARGE', 'the message was refused')
+            : undefined,
+        )
+      socket.onerror = ({ message }) => {
+        const isTooBig = message?.includes('Max payload size exceeded') === true
+        finish(new FmtpError(isTooBig ? 'FMTP_FRAME_TOO_LARGE' : 'FMTP_DISCONNECTED', message))
+      }
+      inbox.open(given.onText)
+      socket.resume?.()
+    },
+    send(text) {
+      if (isClosed) return
+      if (!isCorked && socket.cork !== undefined) {
+        isCorked = true
+        socket.cork()
+        setImmediate(uncork)
+      }
+      socket.send(text)
+    },
+    pause() {
+      inbox.pause()
+      socket.pause?.()
+    },
+    resume() {
+      inbox.resume()
+      if (!inbox.isPaused) socket.resume?.()
+    },
+    setFrameLimit(bytes) {
+      limitBytes = bytes
+    },
+    close() {
+      socket.close(1000)
+      finish()
+    },
+    destroy() {
+      if (socket.terminate === undefined) socket.close()
+      else socket.terminate()
+      finish()
+    },
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * Pairs answers with what was asked, both ways over one connection (protocol §4.3): `n` and `re`, pipelining with
+ * answers out of order, windows. Both ends use it, a server and a client alike.
+ */
+import { type FailureCode, FmtpError, findFailure, toFmtpError } from '../schemas/failures.ts'
+import type { AnswerFrame, DescribeFrame, Frame, RequestFrame } from '../schemas/frame.ts'
+import { limits } from '../schemas/limits.ts'
+import { encodeFrame } from './codec.ts'
+
+/** An answer without `verb` and `re`. */
+export type Answer = Omit<AnswerFrame, 'verb' | 're'>
+export type DescribeQuery = Omit<DescribeFrame, 'verb' | 'n' | 're'>
+export type RequestQuery = Omit<RequestFrame, 'verb' | 'n'>
+
+/** What came back for a request: the described objects in order, then the answer. */
+export interface Reply {
+  readonly answer: Answer
+  readonly describes: readonly DescribeFrame[]
+}
+
+/** A request that is being answered here. */
+export interface Inquiry {
+  readonly request: RequestFrame
+  /** Hands over one object for this request. */
+  describe(query: DescribeQuery): void
+  /** Resolves when the asker has read most of what was sent. */
+  drained(): Promise<void>
+  /** Aborted when the asker ends the follow or the connection closes. */
+  readonly signal: AbortSignal
+}
+
+export interface PairingPorts {
+  send(text: string): void
+  /** The other side has more unanswered than the window allows: do not read it until `onRelief`. */
+  onPressure(): void
+  onRelief(): void
+  drained(): Promise<void>
+  answerDescribe(frame: DescribeFrame): Promise<Answer>
+  answerRequest(inquiry: Inquiry): Promise<Answer>
+}
+
+interface Pending {
+  readonly resolve: (reply: Reply) => void
+  readonly reject: (error: FmtpError) => void
+  readonly describes: DescribeFrame[]
+  readonly onDescribe: ((frame: DescribeFrame) => void) | undefined
+  readonly isFollow: boolean
+  readonly bytes: number
+  readonly sentAtMs: number
+  isAnswered: boolean
+}
+
+export class Pairing {
+  readonly #ports: PairingPorts
+  readonly #pending = new Map<number, Pending>()
+  readonly #inquiries = new Map<number, AbortController>()
+  readonly #answering = new Map<number, number>()
+  readonly #waiters: (() => void)[] = []
+  #lastN = 0
+  #unanswered = 0
+  #unansweredBytes = 0
+  #theirFrames: number = limits.windowFrames
+  #theirBytes: number = limits.windowBytes
+  #ourFrames: number = limits.windowFrames
+  #ourBytes: number = limits.windowBytes
+  #incomingBytes = 0
+  #isPressed = false
+  #closed: FmtpError | undefined
+  #sweep: ReturnType<typeof setInterval> | undefined
+
+  constructor(ports: PairingPorts, window: { readonly frames?: number; readonly bytes?: number } = {}) {
+    this.#ports = ports
+    this.#ourFrames = window.frames ?? limits.windowFrames
+    this.#ourBytes = window.bytes ?? limits.windowBytes
+  }
+
+  /** What the other side's hello allows to stand unanswered. */
+  setWindow(frames: number | undefined, bytes: number | undefined): void {
+    this.#theirFrames = frames ?? limits.windowFrames
+    this.#theirBytes = bytes ?? limits.windowBytes
+  }
+
+  /** Frames sent and not yet answered. */
+  get unanswered(): number {
+    return this.#unanswered
+  }
+
+  /** Hands over an object and resolves with what became of it. */
+  async describe(query: DescribeQuery): Promise<Answer> {
+    const { answer } = await this.#ask(n => encodeFrame({ verb: 'describe', n, ...query }))
+    return answer
+  }
+
+  /**
+   * Asks. With `onDescribe` the objects go there as they come, also after the answer where `follow` is set; then
+   * `signal` ends the follow.
+   */
+  request(
+    query: RequestQuery,
+    onDescribe?: (frame: DescribeFrame) => void,
+    signal?: AbortSignal,
+  ): Promise<Reply> {
+    let number = 0
+    signal?.addEventListener('abort', () => this.#endFollow(number), { once: true })
+    const encode = (n: number): string => {
+      number = n
+      return encodeFrame({ verb: 'request', n, ...query })
+    }
+    return this.#ask(encode, onDescribe, query.follow === true)
+  }
+
+  #endFollow(n: number): void {
+    if (this.#pending.delete(n)) this.#ports.send(encodeFrame({ verb: 'request', n, follow: false }))
+  }
+
+  /** Takes a frame other than hello and goodbye. Text length stands for its bytes in the window. */
+  take(frame: Frame, chars: number): void {
+    switch (frame.verb) {
+      case 'answer':
+        return this.#takeAnswer(frame)
+      case 'describe':
+        if (frame.re !== undefined) return this.#takeDescribed(frame, frame.re)
+        if (frame.n === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a describe needs n or re')
+        return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame))
+      case 'request':
+        if (frame.follow === false && this.#inquiries.has(frame.n)) {
+          this.#inquiries.get(frame.n)?.abort()
+          return
+        }
+        return this.#takeRequest(frame, chars)
+      default:
+        throw new FmtpError('FMTP_WRONG_STATE', frame.verb)
+    }
+  }
+
+  /** Everything unanswered fails with this error, and everything being answered is aborted. */
+  close(error = new FmtpError('FMTP_DISCONNECTED')): void {
+    if (this.#closed !== undefined) return
+    this.#closed = error
+    clearInterval(this.#sweep)
+    for (const pending of this.#pending.values()) if (!pending.isAnswered) pending.reject(error)
+    this.#pending.clear()
+    for (const controller of this.#inquiries.values()) controller.abort()
+    this.#inquiries.clear()
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+
+  async #ask(
+    encode: (n: number) => string,
+    onDescribe?: (frame: DescribeFrame) => void,
+    isFollow = false,
+  ): Promise<Reply> {
+    while (
+      this.#closed === undefined &&
+      (this.#unanswered >= this.#theirFrames || this.#unansweredBytes >= this.#theirBytes)
+    ) {
+      await new Promise<void>(resolve => this.#waiters.push(resolve))
+    }
+    if (this.#closed !== undefined) throw this.#closed
+    const n = ++this.#lastN
+    const text = encode(n)
+    this.#sweep ??= setInterval(() => this.#expire(), limits.answerMs / 10).unref()
+    return new Promise((resolve, reject) => {
+      this.#unanswered++
+      this.#unansweredBytes += text.length
+      this.#pending.set(n, {
+        resolve,
+        reject,
+        onDescribe,
+        isFollow,
+        describes: [],
+        bytes: text.length,
+        sentAtMs: Date.now(),
+        isAnswered: false,
+      })
+      this.#ports.send(text)
+    })
+  }
+
+  #takeAnswer(frame: AnswerFrame): void {
+    const pending = this.#pending.get(frame.re)
+    // An answer to something that timed out here is late, not wrong.
+    if (pending === undefined && frame.re <= this.#lastN) return
+    if (pending === undefined) throw new FmtpError('FMTP_UNEXPECTED_ANSWER', `re ${frame.re}`)
+    const { verb: _, re, ...answer } = frame
+    if (!pending.isAnswered) this.#release(pending)
+    pending.isAnswered = true
+    if (!pending.isFollow || answer.outcome !== 'found') this.#pending.delete(re)
+    pending.resolve({ answer, describes: pending.describes })
+  }
+
+  #takeDescribed(frame: DescribeFrame, re: number): void {
+    const pending = this.#pending.get(re)
+    if (pending === undefined && re <= this.#lastN) return
+    if (pending === undefined) throw new FmtpError('FMTP_UNEXPECTED_ANSWER', `re ${re}`)
+    if (pending.onDescribe !== undefined) pending.onDescribe(frame)
+    else if (pending.describes.length < limits.pageObjectsMost) pending.describes.push(frame)
+  }
+
+  #takeRequest(request: RequestFrame, chars: number): void {
+    const { n } = request
+    const controller = new AbortController()
+    this.#serve(
+      n,
+      chars,
+      () => {
+        this.#inquiries.set(n, controller)
+        return this.#ports.answerRequest({
+          request,
+          signal: controller.signal,
+          drained: () => this.#ports.drained(),
+          describe: query => this.#ports.send(encodeFrame({ verb: 'describe', re: n, ...query })),
+        })
+      },
+      request.follow === true,
+    )
+  }
+
+  #serve(n: number, chars: number, answer: () => Promise<Answer>, isFollow = false): void {
+    if (this.#answering.has(n) || this.#inquiries.has(n)) throw new FmtpError('FMTP_DUPLICATE_N', `n ${n}`)
+    this.#answering.set(n, chars)
+    this.#incomingBytes += chars
+    if (this.#answering.size >= this.#ourFrames || this.#incomingBytes >= this.#ourBytes) {
+      this.#isPressed = true
+      this.#ports.onPressure()
+    }
+    answer().then(
+      found => this.#answered(n, found, isFollow && found.outcome === 'found'),
+      thrown => this.#answered(n, failureAnswer(thrown), false),
+    )
+  }
+
+  #answered(n: number, answer: Answer, staysOpen: boolean): void {
+    this.#incomingBytes -= this.#answering.get(n) ?? 0
+    this.#answering.delete(n)
+    if (!staysOpen) this.#inquiries.delete(n)
+    if (this.#closed !== undefined) return
+    this.#ports.send(encodeFrame({ verb: 'answer', re: n, ...answer }))
+    if (this.#isPressed && this.#answering.size < this.#ourFrames && this.#incomingBytes < this.#ourBytes) {
+      this.#isPressed = false
+      this.#ports.onRelief()
+    }
+  }
+
+  #release(pending: Pending): void {
+    this.#unanswered--
+    this.#unansweredBytes -= pending.bytes
+    this.#waiters.shift()?.()
+  }
+
+  #expire(): void {
+    const dueMs = Date.now() - limits.answerMs
+    // In the order of sending, so the first that is young enough ends the walk.
+    for (const [n, pending] of this.#pending) {
+      if (pending.isAnswered) continue
+      if (pending.sentAtMs > dueMs) return
+      this.#pending.delete(n)
+      this.#release(pending)
+      pending.reject(new FmtpError('FMTP_TIMEOUT', `no answer to ${n}`))
+    }
+  }
+}
+
+const busy = 'busy'
+
+/** The answer to something that failed: its code and public text, never its detail. */
+export function failureAnswer(thrown: unknown): Answer {
+  const error = toFmtpError(thrown)
+  return {
+    outcome: error.isTemporary ? busy : 'refused',
+    code: error.code,
+    text: error.text,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+  }
+}
+
+/** The failure that an answer tells of, as an error; an unknown code of a peer stays temporary when it says busy. */
+export function answerError(answer: Pick<Answer, 'outcome' | 'code' | 'text' | 'retryAfterMs'>): FmtpError {
+  const known = answer.code !== undefined && findFailure(answer.code) !== undefined
+  const code: FailureCode = known
+    ? (answer.code as FailureCode)
+    : answer.outcome === busy
+      ? 'FMTP_BUSY'
+      : 'FMTP_REFUSED'
+  const options = answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }
+  return new FmtpError(code, `answered ${answer.outcome} ${answer.code ?? ''}`, options)
+}
