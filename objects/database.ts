@@ -1,0 +1,258 @@
+/**
+ * LevelDB behind one door: reads, range scans, and the one way to write, `commit` (docs/architecture.md). Whatever waits
+ * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. The only file that
+ * assumes to be the only process on its folder.
+ */
+import { mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type ChainedBatch, Level } from 'level'
+import { FmtpError } from '../schemas/failures.ts'
+import { keyOf, type ListName, type Range } from './layout.ts'
+
+/** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
+export interface Write {
+  /** Keys that must not exist. */
+  readonly absent?: readonly string[]
+  /** Keys that must have this value. */
+  readonly equals?: readonly (readonly [key: string, value: string])[]
+  readonly puts?: readonly (readonly [key: string, value: string])[]
+  readonly dels?: readonly string[]
+  /** Entries that take the next numbers of their lists. */
+  readonly appends?: readonly Append[]
+  /** May be lost in a crash: does not cause a sync by itself, but rides along with one. */
+  readonly isRelaxed?: boolean
+}
+
+export interface Append {
+  readonly list: ListName
+  readonly value: string
+  /** What the entry adds to the bytes of its list, for quotas. */
+  readonly bytes: number
+}
+
+export interface Head {
+  /** Number of the last entry, 0 in an empty list. */
+  readonly number: number
+  readonly bytes: number
+}
+
+export interface ScanOptions {
+  readonly limit?: number
+  readonly isReverse?: boolean
+}
+
+interface Waiting {
+  readonly writes: readonly Write[]
+  readonly resolve: (results: boolean[]) => void
+  readonly reject: (error: Error) => void
+}
+
+const storeVersion = '1'
+const groupWrites = 512
+const openFolders = new Set<string>()
+
+export class Database implements AsyncDisposable {
+  readonly #level: Level<string, string>
+  readonly #folder: string
+  readonly #onAppended: (lists: ReadonlySet<ListName>) => void
+  #waiting: Waiting[] = []
+  #writing: Promise<void> | undefined
+  #isClosed = false
+  #epoch = ''
+
+  private constructor(folder: string, onAppended: (lists: ReadonlySet<ListName>) => void) {
+    this.#folder = folder
+    this.#onAppended = onAppended
+    this.#level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+  }
+
+  /**
+   * Opens or makes the store in `folder`. `onAppended` is called after each commit with the lists that grew.
+   * @throws {FmtpError} FMTP_STORE when another process has it, or its version is not known here
+   */
+  static async open(
+    folder: string,
+    onAppended: (lists: ReadonlySet<ListName>) => void,
+    newEpoch: () => string,
+  ): Promise<Database> {
+    const path = resolve(folder)
+    // LevelDB's own lock is lost when the same process opens a folder twice.
+    if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    const database = new Database(path, onAppended)
+    try {
+      await database.#level.open()
+    } catch (cause) {
+      throw new FmtpError('FMTP_STORE', `${path} can not be opened: is another server running on it?`, {
+        cause,
+      })
+    }
+    openFolders.add(path)
+    await database.#begin(newEpoch)
+    return database
+  }
+
+  async #begin(newEpoch: () => string): Promise<void> {
+    const version = this.get(keyOf.meta('version'))
+    if (version !== undefined && version !== storeVersion) {
+      await this[Symbol.asyncDispose]()
+      throw new FmtpError('FMTP_STORE', `the store has version ${version}, this server knows ${storeVersion}`)
+    }
+    if (version === undefined) {
+      await this.commit([
+        {
+          puts: [
+            [keyOf.meta('version'), storeVersion],
+            [keyOf.meta('epoch'), newEpoch()],
+          ],
+        },
+      ])
+    }
+    this.#epoch = this.get(keyOf.meta('epoch')) ?? ''
+  }
+
+  /** Stands in every cursor: a restored store has another one. */
+  get epoch(): string {
+    return this.#epoch
+  }
+
+  get(key: string): string | undefined {
+    return this.#level.getSync(key)
+  }
+
+  head(list: ListName): Head {
+    return parseHead(this.get(keyOf.head(list)))
+  }
+
+  /** Keys and values of a range in order of keys. `limit` is a page: ask again after the last key. */
+  async scan(
+    range: Range,
+    options: ScanOptions = {},
+  ): Promise<readonly (readonly [key: string, value: string])[]> {
+    const limit = options.limit ?? 1000
+    const iterator = this.#level.iterator({ ...range, limit, reverse: options.isReverse === true })
+    try {
+      return await iterator.nextv(limit)
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  /**
+   * Writes all that are possible, each as a whole, and resolves when they are on the disk: true for written, false where
+   * a condition failed.
+   * @throws {FmtpError} FMTP_STORE when the disk did not take the batch; nothing of it is acknowledged
+   */
+  commit(writes: readonly Write[]): Promise<boolean[]> {
+    if (this.#isClosed) return Promise.reject(new FmtpError('FMTP_SHUTTING_DOWN', 'the store is closed'))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ writes, resolve, reject })
+      this.#writing ??= this.#writeAll()
+    })
+  }
+
+  async #writeAll(): Promise<void> {
+    // The requests that arrived in the same turn of the event loop go together.
+    await Promise.resolve()
+    while (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup())
+    this.#writing = undefined
+  }
+
+  #takeGroup(): Waiting[] {
+    let count = 0
+    let end = 0
+    while (end < this.#waiting.length && count < groupWrites)
+      count += this.#waiting[end++]?.writes.length ?? 0
+    return this.#waiting.splice(0, end)
+  }
+
+  async #writeGroup(group: readonly Waiting[]): Promise<void> {
+    const batch = new GroupBatch(this.#level.batch(), key => this.get(key))
+    try {
+      const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
+      await batch.write()
+      if (batch.lists.size > 0) this.#onAppended(batch.lists)
+      for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
+    } catch (cause) {
+      const error = new FmtpError('FMTP_STORE', 'a batch could not be written', { cause })
+      for (const waiting of group) waiting.reject(error)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#writing
+    await this.#level.close()
+    openFolders.delete(this.#folder)
+  }
+}
+
+/** One synced batch in the making, and what a reader would see after it. */
+class GroupBatch {
+  readonly #batch: ChainedBatch<Level<string, string>, string, string>
+  readonly #read: (key: string) => string | undefined
+  readonly #changed = new Map<string, string | undefined>()
+  readonly #heads = new Map<ListName, { number: number; bytes: number }>()
+  #isSynced = false
+
+  constructor(
+    batch: ChainedBatch<Level<string, string>, string, string>,
+    read: (key: string) => string | undefined,
+  ) {
+    this.#batch = batch
+    this.#read = read
+  }
+
+  get lists(): ReadonlySet<ListName> {
+    return new Set(this.#heads.keys())
+  }
+
+  add(write: Write): boolean {
+    for (const key of write.absent ?? []) if (this.#get(key) !== undefined) return false
+    for (const [key, value] of write.equals ?? []) if (this.#get(key) !== value) return false
+    for (const [key, value] of write.puts ?? []) this.#put(key, value)
+    for (const key of write.dels ?? []) {
+      this.#changed.set(key, undefined)
+      this.#batch.del(key)
+    }
+    for (const append of write.appends ?? []) {
+      const head = this.#head(append.list)
+      head.number++
+      head.bytes += append.bytes
+      this.#batch.put(keyOf.entry(append.list, head.number), append.value)
+    }
+    if (write.isRelaxed !== true) this.#isSynced = true
+    return true
+  }
+
+  async write(): Promise<void> {
+    for (const [list, { number, bytes }] of this.#heads)
+      this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
+    if (this.#batch.length === 0) return this.#batch.close()
+    await this.#batch.write({ sync: this.#isSynced })
+  }
+
+  #get(key: string): string | undefined {
+    return this.#changed.has(key) ? this.#changed.get(key) : this.#read(key)
+  }
+
+  #put(key: string, value: string): void {
+    this.#changed.set(key, value)
+    this.#batch.put(key, value)
+  }
+
+  #head(list: ListName): { number: number; bytes: number } {
+    let head = this.#heads.get(list)
+    if (head === undefined) {
+      head = { ...parseHead(this.#read(keyOf.head(list))) }
+      this.#heads.set(list, head)
+    }
+    return head
+  }
+}
+
+function parseHead(text: string | undefined): Head {
+  const [number = '0', bytes = '0'] = text?.split(' ') ?? []
+  return { number: Number(number), bytes: Number(bytes) }
+}

@@ -1,0 +1,14 @@
+/** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
+import type { Message } from '../schemas/message.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+
+/** Users that the asker may speak for; empty for a guest. `hasBoxed` tells whether a user's box holds the object. */
+export function maySee(
+  object: FmtpObject,
+  viewers: readonly string[],
+  hasBoxed: (address: string, id: string) => boolean,
+): boolean {
+  if (object.public === true) return true
+  const to = object.kind === 'message' ? ((object as Message).to ?? []) : []
+  return viewers.some(viewer => viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id))
+}

@@ -1,0 +1,58 @@
+/**
+ * May this reach this user, and why (protocol §8.3): whitelist, blacklist, taking part, policy; then what the user can
+ * read. Every decision carries its reason; what the sender is told is less, so that blocked and refused look the same.
+ */
+import type { FailureCode } from '../schemas/failures.ts'
+import type { Message } from '../schemas/message.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import type { User } from '../schemas/user.ts'
+import { findMatch } from './pattern.ts'
+
+export type Decision =
+  | { readonly isAccepted: true; readonly reason: string }
+  | { readonly isAccepted: false; readonly reason: string; readonly code: FailureCode }
+
+export interface Approach {
+  /** Owner of the object, or for a forward the name that the session proved. `undefined`: an unproven guest. */
+  readonly judged: string | undefined
+  readonly isForward: boolean
+  /** True when the recipient has the parent and the sender belongs to the conversation (protocol §8.3). */
+  readonly hasTakenPart: boolean
+}
+
+/** The four rungs of reaching a user, first match wins. */
+export function decideReach(recipient: User, approach: Approach): Decision {
+  const { judged, isForward, hasTakenPart } = approach
+  const who = isForward ? `forwarded by ${judged}` : judged
+  if (judged !== undefined) {
+    const friend = findMatch(recipient.whitelist, judged)
+    if (friend !== undefined) return { isAccepted: true, reason: `whitelist has ${friend}, ${who}` }
+    const foe = findMatch(recipient.blacklist, judged)
+    if (foe !== undefined) return refuse(`blacklist has ${foe}, ${who}`)
+    if (hasTakenPart) return { isAccepted: true, reason: `took part in the conversation, ${who}` }
+  }
+  const policy = recipient.policy ?? 'accept'
+  if (policy === 'accept') return { isAccepted: true, reason: `policy accepts, ${who}` }
+  return refuse(`policy is ${policy}, ${who}`)
+}
+
+/** Formats and encryption: what the recipient says it can read. */
+export function decideReadable(recipient: User, object: FmtpObject): Decision {
+  if (object.kind !== 'message' || object.deleted === true)
+    return { isAccepted: true, reason: 'not a message' }
+  const { format, encrypted } = object as Message
+  if (recipient.formats !== undefined && !recipient.formats.includes(format)) {
+    return { isAccepted: false, code: 'FMTP_FORMAT', reason: `formats has no ${format}` }
+  }
+  if (recipient.encryptPolicy === 'required' && encrypted === undefined) {
+    return { isAccepted: false, code: 'FMTP_ENCRYPT_REQUIRED', reason: 'encryptPolicy is required' }
+  }
+  if (recipient.encryptPolicy === 'none' && encrypted !== undefined) {
+    return { isAccepted: false, code: 'FMTP_ENCRYPT_NONE', reason: 'encryptPolicy is none' }
+  }
+  return { isAccepted: true, reason: 'readable' }
+}
+
+function refuse(reason: string): Decision {
+  return { isAccepted: false, code: 'FMTP_REFUSED', reason }
+}

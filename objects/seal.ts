@@ -1,0 +1,147 @@
+/**
+ * `encryptedKey` and `hash`: seals an object and verifies a seal (protocol §7). The domain's key in DNS vouches for a
+ * user's key, and that key for the digest of the object; nothing else is needed to believe it.
+ */
+import { canonicalText } from '../schemas/canonical.ts'
+import type { FailureCode } from '../schemas/failures.ts'
+import { limits } from '../schemas/limits.ts'
+import { domainOf, type Name } from '../schemas/names.ts'
+import type { FmtpObject, Unsealed } from '../schemas/object.ts'
+import { toBase64url } from '../wire/base64url.ts'
+import { readJws, type Signer, signJws, type Verifier } from '../wire/jws.ts'
+import { type Credential, isLive, readCredential, verifyCredential } from './credential.ts'
+import { sha256 } from './keys.ts'
+
+/** One published key of a domain. */
+export interface DomainKey {
+  readonly selector: string
+  readonly thumbprint: string
+  readonly verifier: Verifier
+  /** Credentials that this key was seen to have signed: they die with the key. */
+  readonly credentials: Map<string, Credential>
+}
+
+/** The port to what DNS says of a domain's keys. */
+export interface DomainKeys {
+  /**
+   * All keys the domain publishes now. `isFresh` asks DNS again, at most once a minute for a domain.
+   * @throws {FmtpError} FMTP_DNS_FAILED (temporary), FMTP_NO_KEY when the domain publishes none
+   */
+  find(domain: string, options?: { readonly isFresh?: boolean }): Promise<readonly DomainKey[]>
+}
+
+/** A user's or server's key with the credential that vouches for it. */
+export interface SealingKey {
+  readonly signer: Signer
+  readonly credential: string
+}
+
+declare const verified: unique symbol
+/** An object whose seal was verified here; only these are stored. */
+export interface VerifiedObject<O extends FmtpObject = FmtpObject> {
+  readonly [verified]: true
+  readonly object: O
+  /** SHA-256 of the canonical form without seal, base64url: what `parentHash` names. */
+  readonly digest: string
+  /** The canonical text without `encryptedKey`: what is kept. */
+  readonly atRest: string
+  /** Thumbprint of the key that sealed it. */
+  readonly thumbprint: string
+}
+
+export type SealVerdict =
+  | { readonly isBelieved: true; readonly verified: VerifiedObject }
+  | { readonly isBelieved: false; readonly code: FailureCode; readonly reason: string }
+
+/** The digest of an object, with or without its seal. */
+export function digestOf(object: Unsealed | FmtpObject): string {
+  return toBase64url(digestBytes(object))
+}
+
+function digestBytes(object: object): Uint8Array {
+  const { encryptedKey: _, hash: __, ...unsealed } = object as FmtpObject
+  return sha256(canonicalText(unsealed))
+}
+
+/** Seals an object that is whole. Believed without a look: the key is our own. */
+export function sealObject<O extends FmtpObject>(unsealed: Unsealed<O>, key: SealingKey): VerifiedObject<O> {
+  const digest = digestBytes(unsealed)
+  const hash = signJws('fmtp-hash', digest, key.signer)
+  // Members in order, so that every later reader takes the short way to the canonical form.
+  const object = sorted({ ...unsealed, encryptedKey: key.credential, hash }) as O
+  return believe(object, toBase64url(digest), key.signer.kid)
+}
+
+function sorted(value: object): object {
+  const names = Object.keys(value).sort()
+  const record = value as Record<string, unknown>
+  return Object.fromEntries(names.map(name => [name, record[name]]))
+}
+
+function believe<O extends FmtpObject>(object: O, digest: string, thumbprint: string): VerifiedObject<O> {
+  const { encryptedKey: _, ...atRest } = object
+  return { object, digest, atRest: canonicalText(atRest), thumbprint } as VerifiedObject<O>
+}
+
+/** Bytes whose SHA-256 the seal signs, and the checks of protocol §7.4 in their order. */
+export async function verifySeal(object: FmtpObject, keys: DomainKeys, nowMs: number): Promise<SealVerdict> {
+  const hash = readJws(object.hash, 'fmtp-hash')
+  if (hash === undefined) return refuse('FMTP_SEAL', 'hash is not a compact JWS of this type')
+  const found = await findCredential(object.encryptedKey, object.owner as Name, keys)
+  if ('code' in found) return { isBelieved: false, ...found }
+  const { credential } = found
+  if (credential.sub !== object.owner)
+    return refuse('FMTP_SEAL_CREDENTIAL', `credential of ${credential.sub}`)
+  if (credential.thumbprint !== hash.kid)
+    return refuse('FMTP_SEAL', 'hash was made with another key than the credential names')
+  if (credential.nbf > Math.floor(object.version / 1000) + limits.clockSkewMs / 1000) {
+    return refuse('FMTP_SEAL_EXPIRED', 'made before its key was enrolled')
+  }
+  if (!isLive(credential, nowMs)) return refuse('FMTP_SEAL_EXPIRED', 'the credential has ended')
+  const digest = digestBytes(object)
+  if (!sameBytes(hash.payload, digest))
+    return refuse('FMTP_SEAL', 'the object was changed after it was sealed')
+  if (!(await credential.verifier.verify(hash.input, hash.signature)))
+    return refuse('FMTP_SEAL', 'wrong signature')
+  return { isBelieved: true, verified: believe(object, toBase64url(digest), credential.thumbprint) }
+}
+
+type Refusal = { readonly code: FailureCode; readonly reason: string }
+
+/**
+ * The verified credential of an owner (protocol §7.3). A key that cached DNS does not know may be new: asked once more.
+ */
+export async function findCredential(
+  text: string,
+  owner: Name,
+  keys: DomainKeys,
+): Promise<{ readonly credential: Credential } | Refusal> {
+  const domain = domainOf(owner)
+  for (const isFresh of [false, true]) {
+    for (const key of await keys.find(domain, { isFresh })) {
+      const known = key.credentials.get(text)
+      if (known !== undefined) return { credential: known }
+      if (readCredential(text)?.kid !== key.selector) continue
+      const credential = await verifyCredential(text, key.verifier)
+      if (credential === undefined) continue
+      remember(key, text, credential)
+      return { credential }
+    }
+  }
+  return { code: 'FMTP_SEAL_CREDENTIAL', reason: `no key of ${domain} made this credential` }
+}
+
+const rememberedMost = 10_000
+
+function remember(key: DomainKey, text: string, credential: Credential): void {
+  if (key.credentials.size >= rememberedMost) key.credentials.clear()
+  key.credentials.set(text, credential)
+}
+
+function refuse(code: FailureCode, reason: string): SealVerdict {
+  return { isBelieved: false, code, reason }
+}
+
+function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && Buffer.compare(left, right) === 0
+}

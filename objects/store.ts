@@ -1,0 +1,129 @@
+/**
+ * Objects by id and in lists, over the database (docs/architecture.md): what is read, and the writes that keep an
+ * object and its index entries together. It decides nothing about who may.
+ */
+import type { FmtpObject } from '../schemas/object.ts'
+import type { User } from '../schemas/user.ts'
+import { readJws } from '../wire/jws.ts'
+import type { Database, Write } from './database.ts'
+import { entriesAfter, keyOf, type ListName, lastPart, listOf } from './layout.ts'
+import type { VerifiedObject } from './seal.ts'
+
+/** A box entry: the user has this version. `by` forwarded it, where the owner did not write to the user. */
+export interface Boxed {
+  readonly version: number
+  readonly by?: string
+}
+
+/** One entry of a list with the number that a cursor takes. */
+export interface Entry {
+  readonly number: number
+  readonly id: string
+  readonly version: number
+}
+
+export interface Page {
+  readonly entries: readonly Entry[]
+  /** Number of the last entry that was looked at. */
+  readonly last: number
+  readonly isComplete: boolean
+}
+
+export class Store {
+  readonly database: Database
+
+  constructor(database: Database) {
+    this.database = database
+  }
+
+  /** The current version of an object, with the newest credential of the key that sealed it. */
+  findObject(id: string): FmtpObject | undefined {
+    return this.#withCredential(this.database.get(keyOf.object(id)))
+  }
+
+  /** A view of a user of ours. The owner's own view is the object itself. */
+  findView(view: string, address: string): User | undefined {
+    return this.#withCredential(this.database.get(keyOf.view(view, address))) as User | undefined
+  }
+
+  /** The text at rest, for conditions of a commit. */
+  findText(id: string): string | undefined {
+    return this.database.get(keyOf.object(id))
+  }
+
+  findBoxed(address: string, id: string): Boxed | undefined {
+    const text = this.database.get(keyOf.boxed(address, id))
+    return text === undefined ? undefined : (JSON.parse(text) as Boxed)
+  }
+
+  findCredentialText(thumbprint: string, owner: string): string | undefined {
+    return this.database.get(keyOf.credential(thumbprint, owner))
+  }
+
+  /** When a foreign object was last heard from its home, unix ms. */
+  findFetchedAtMs(id: string): number | undefined {
+    const text = this.database.get(keyOf.foreign(id))
+    return text === undefined ? undefined : Number(text)
+  }
+
+  /** When its home said that this does not exist, unix ms. */
+  findAbsentAtMs(id: string): number | undefined {
+    const text = this.database.get(keyOf.absent(id))
+    return text === undefined ? undefined : Number(text)
+  }
+
+  /** Entries of a list after a number, oldest first. An entry that is not current any more is for the reader to skip. */
+  async readList(list: ListName, after: number, limit: number): Promise<Page> {
+    const rows = await this.database.scan(entriesAfter(list, after), { limit })
+    const entries = rows.map(([key, value]) => {
+      const { id, version } = JSON.parse(value) as { id: string; version: number }
+      return { number: Number(lastPart(key)), id, version }
+    })
+    return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
+  }
+
+  #withCredential(text: string | undefined): FmtpObject | undefined {
+    if (text === undefined) return undefined
+    const atRest = JSON.parse(text) as Omit<FmtpObject, 'encryptedKey'>
+    const thumbprint = readJws(atRest.hash, 'fmtp-hash')?.kid ?? ''
+    const encryptedKey = this.findCredentialText(thumbprint, atRest.owner)
+    return encryptedKey === undefined ? undefined : withMember(atRest, 'encryptedKey', encryptedKey)
+  }
+}
+
+/** Adds a member at its place in the order of names, so that the canonical form stays cheap. */
+function withMember(atRest: object, name: string, value: string): FmtpObject {
+  const entries = Object.entries(atRest)
+  const at = entries.findIndex(([other]) => other > name)
+  entries.splice(at === -1 ? entries.length : at, 0, [name, value])
+  return Object.fromEntries(entries) as FmtpObject
+}
+
+/** What every commit of an object writes: its text, on condition that nothing came between, and the credential. */
+export function objectWrite(
+  verified: VerifiedObject,
+  before: string | undefined,
+): Write & { puts: [string, string][] } {
+  const { object } = verified
+  const key = keyOf.object(object.id)
+  return {
+    ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
+    puts: before === verified.atRest ? [] : [[key, verified.atRest], credentialPut(verified)],
+  }
+}
+
+export function credentialPut({ object, thumbprint }: VerifiedObject): [string, string] {
+  return [keyOf.credential(thumbprint, object.owner), object.encryptedKey]
+}
+
+/** The value of a list's entry. */
+export function entryText(object: FmtpObject): string {
+  return `{"id":${JSON.stringify(object.id)},"version":${object.version}}`
+}
+
+/** Lists that an object belongs to whoever it is for: its thread, and its owner's public list. */
+export function listsOf(object: FmtpObject): ListName[] {
+  const lists: ListName[] = [listOf.thread(object.top ?? object.id)]
+  if (object.public === true) lists.push(listOf.public(object.owner))
+  return lists
+}
