@@ -1,0 +1,132 @@
+/**
+ * Climbs a ladder of rungs (protocol §10.1): the first that answers wins, and every step is kept. The trail is the log
+ * line, the report's explanation and `fmtp trace` in one.
+ */
+import type { Clock } from '../objects/clock.ts'
+import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
+
+/** One thing that was tried. */
+export interface Step {
+  /** `local`, `domain`, `recommended`, … */
+  readonly rung: string
+  /** What was done there: `cache`, `hosts`, `key`, `connect`, `hello`, `request`, … */
+  readonly what: string
+  /** `ok`, `miss` (honestly nothing there), or the code of what failed. */
+  readonly outcome: 'ok' | 'miss' | FailureCode
+  readonly ms: number
+  /** Who was asked and what came, for the reader of the trail. */
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** Notes what a rung does while it does it. */
+export interface Note {
+  /** Runs `work` as one step. `detail` may look at the result; an error is noted with its code and thrown on. */
+  step<T>(
+    what: string,
+    detail: Step['detail'] | ((result: T) => Step['detail']),
+    work: () => T | Promise<T>,
+  ): Promise<T>
+  add(what: string, outcome: Step['outcome'], detail: Step['detail']): void
+}
+
+export interface Rung<T> {
+  readonly name: string
+  /** `undefined`: nothing here, climb on. An error is kept and climbed past. */
+  climb(note: Note): Promise<T | undefined>
+}
+
+export interface Climb<T> {
+  readonly found: T | undefined
+  readonly trail: readonly Step[]
+  /** Of the last rung that failed. */
+  readonly error: FmtpError | undefined
+}
+
+export interface ClimbPorts {
+  readonly clock: Clock
+  /** Called with each step as it is made. */
+  readonly onStep?: ((step: Step) => void) | undefined
+}
+
+export async function climb<T>(rungs: readonly Rung<T>[], ports: ClimbPorts): Promise<Climb<T>> {
+  const trail: Step[] = []
+  let error: FmtpError | undefined
+  for (const rung of rungs) {
+    const note = createNote(rung.name, ports, step => trail.push(step))
+    try {
+      const found = await rung.climb(note)
+      if (found !== undefined) return { found, trail, error: undefined }
+    } catch (thrown) {
+      error = toFmtpError(thrown)
+    }
+  }
+  return { found: undefined, trail, error }
+}
+
+export function createNote(
+  rung: string,
+  ports: ClimbPorts,
+  keep: (step: Step) => void = () => undefined,
+): Note {
+  function add(what: string, outcome: Step['outcome'], detail: Step['detail'], ms = 0): void {
+    const step = { rung, what, outcome, ms, detail }
+    keep(step)
+    ports.onStep?.(step)
+  }
+  return {
+    add,
+    async step(what, detail, work) {
+      const startMs = ports.clock.now()
+      try {
+        const result = await work()
+        const seen = typeof detail === 'function' ? detail(result) : detail
+        add(what, result === undefined ? 'miss' : 'ok', seen, ports.clock.now() - startMs)
+        return result
+      } catch (thrown) {
+        const error = toFmtpError(thrown)
+        const seen = typeof detail === 'function' ? {} : detail
+        add(what, error.code, { ...seen, reason: error.message }, ports.clock.now() - startMs)
+        throw error
+      }
+    },
+  }
+}
+
+/**
+ * Runs attempts overlapping: the next starts when the one before failed or `staggerMs` passed; the first that succeeds
+ * wins and the others are aborted. Throws the last failure when all fail.
+ */
+export async function firstOf<T>(
+  attempts: readonly ((signal: AbortSignal) => Promise<T>)[],
+  staggerMs: number,
+  clock: Clock,
+): Promise<T> {
+  const controller = new AbortController()
+  let failure = new FmtpError('FMTP_UNREACHABLE', 'nothing to try')
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      let running = 0
+      let next = 0
+      const start = (): void => {
+        const attempt = attempts[next++]
+        if (attempt === undefined) {
+          if (running === 0) reject(failure)
+          return
+        }
+        running++
+        const over = new AbortController()
+        attempt(controller.signal).then(resolve, thrown => {
+          running--
+          failure = toFmtpError(thrown)
+          over.abort()
+        })
+        clock.sleep(staggerMs, over.signal).then(() => {
+          if (!controller.signal.aborted) start()
+        })
+      }
+      start()
+    })
+  } finally {
+    controller.abort()
+  }
+}

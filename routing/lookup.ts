@@ -1,0 +1,168 @@
+/**
+ * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, then the domain
+ * itself. Concurrent lookups of one name share one climb; a stale copy is served at once and refreshed behind.
+ */
+import type { Clock } from '../objects/clock.ts'
+import { type DomainKeys, verifySeal } from '../objects/seal.ts'
+import type { Store } from '../objects/store.ts'
+import { FmtpError } from '../schemas/failures.ts'
+import { limits } from '../schemas/limits.ts'
+import {
+  type Domain,
+  domainOf,
+  isAddressName,
+  makeObjectId,
+  type Name,
+  type ObjectId,
+  ownerOf,
+} from '../schemas/names.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import { parseObject } from '../schemas/parse.ts'
+import { answerError, type Reply } from '../wire/pairing.ts'
+import { keepAbsent, keepFetched } from './cache.ts'
+import { climb, type Note, type Rung, type Step } from './ladder.ts'
+import type { Reach } from './reach.ts'
+
+/** What is looked for: somebody's own object by address, or an object by id. */
+export type Sought = { readonly address: Name } | { readonly id: ObjectId }
+
+export type LookupOutcome =
+  | {
+      readonly outcome: 'found'
+      readonly object: FmtpObject
+      readonly trail: readonly Step[]
+      readonly ageMs: number
+    }
+  | { readonly outcome: 'absent'; readonly trail: readonly Step[] }
+  | { readonly outcome: 'unreachable'; readonly error: FmtpError; readonly trail: readonly Step[] }
+
+export interface LookupPorts {
+  readonly store: Store
+  readonly keys: DomainKeys
+  readonly reach: Reach
+  readonly clock: Clock
+  /** Everyone's view of a user of ours, our own server objects and public objects. */
+  findOwn(id: ObjectId): FmtpObject | undefined
+  isOwnDomain(domain: Domain): boolean
+  /** In whose name foreign domains are called. */
+  readonly as: Domain
+  onStep(sought: string, step: Step): void
+}
+
+export type Lookup = (sought: Sought) => Promise<LookupOutcome>
+
+/** The id that a sought thing has. */
+export function soughtId(sought: Sought): ObjectId {
+  if ('id' in sought) return sought.id
+  return makeObjectId(isAddressName(sought.address) ? 'user' : 'server', sought.address)
+}
+
+type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
+
+export function createLookup(ports: LookupPorts): Lookup {
+  const { store, clock } = ports
+  const climbs = new Map<ObjectId, Promise<LookupOutcome>>()
+
+  function localRung(id: ObjectId, about: string): Rung<Found> {
+    return {
+      name: 'local',
+      async climb(note) {
+        const found = findLocal(id)
+        note.add('cache', found === undefined ? 'miss' : 'ok', { about, ageMs: found?.ageMs })
+        if (found === undefined || found.ageMs > limits.userStaleMs) return undefined
+        if (found.ageMs > limits.userFreshMs) void refresh(id, about)
+        return found
+      },
+    }
+  }
+
+  function findLocal(id: ObjectId): Found | undefined {
+    if (ports.isOwnDomain(domainOf(ownerOf(id)))) return { object: ports.findOwn(id) ?? 'absent', ageMs: 0 }
+    const nowMs = clock.now()
+    const object = store.findObject(id)
+    const fetchedAtMs = store.findFetchedAtMs(id)
+    if (object !== undefined && fetchedAtMs !== undefined) return { object, ageMs: nowMs - fetchedAtMs }
+    const absentAtMs = store.findAbsentAtMs(id)
+    if (absentAtMs !== undefined && nowMs - absentAtMs < limits.absentMs)
+      return { object: 'absent', ageMs: 0 }
+    return undefined
+  }
+
+  function domainRung(id: ObjectId, sought: Sought): Rung<Found> {
+    return {
+      name: 'domain',
+      async climb(note) {
+        const domain = domainOf(ownerOf(id))
+        const peer = await ports.reach.domain(domain, ports.as, note)
+        const query = { ...sought, effort: 'own' } as const
+        note.add('ask', 'ok', { ...sought, host: peer.host })
+        const object = await note.step('request', described, async () =>
+          takeReply(await peer.request(query), id),
+        )
+        return { object: object === undefined ? 'absent' : await keep(object, note), ageMs: 0 }
+      },
+    }
+  }
+
+  async function keep(object: FmtpObject, note: Note): Promise<FmtpObject> {
+    return note.step('seal', { id: object.id }, async () => {
+      const verdict = await verifySeal(object, ports.keys, clock.now())
+      if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+      return keepFetched(store, verdict.verified, clock.now())
+    })
+  }
+
+  async function ascend(id: ObjectId, sought: Sought, rungs: readonly Rung<Found>[]): Promise<LookupOutcome> {
+    const about = 'id' in sought ? sought.id : sought.address
+    const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
+    const { found, trail } = climbed
+    if (found === undefined) return lastResort(id, climbed.error ?? new FmtpError('FMTP_UNREACHABLE'), trail)
+    if (found.object !== 'absent')
+      return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs }
+    if (!ports.isOwnDomain(domainOf(ownerOf(id)))) await keepAbsent(store, id, clock.now())
+    return { outcome: 'absent', trail }
+  }
+
+  /** Every rung failed: a copy that is too old otherwise is better than none, and says its age. */
+  function lastResort(id: ObjectId, error: FmtpError, trail: readonly Step[]): LookupOutcome {
+    const old = findLocal(id)
+    if (old === undefined || old.object === 'absent' || old.ageMs > limits.userExpiredMs) {
+      return { outcome: 'unreachable', error, trail }
+    }
+    return { outcome: 'found', object: old.object, trail, ageMs: old.ageMs }
+  }
+
+  async function refresh(id: ObjectId, about: string): Promise<void> {
+    await share(id, () =>
+      ascend(id, { id }, [domainRung(id, about === id ? { id } : { address: ownerOf(id) })]),
+    )
+  }
+
+  function share(id: ObjectId, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
+    const running = climbs.get(id) ?? start().finally(() => climbs.delete(id))
+    climbs.set(id, running)
+    return running
+  }
+
+  return sought => {
+    const id = soughtId(sought)
+    const about = 'id' in sought ? sought.id : sought.address
+    return share(id, () => ascend(id, sought, [localRung(id, about), domainRung(id, sought)]))
+  }
+}
+
+/** The object that was asked for, or `undefined` where its home says that there is none. */
+function takeReply({ answer, describes }: Reply, id: ObjectId): FmtpObject | undefined {
+  if (answer.outcome === 'absent') return undefined
+  const [first] = describes
+  if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)
+  const object = parseObject(first.object)
+  if (object.id !== id) throw new FmtpError('FMTP_BAD_OBJECT', `asked for ${id}, got ${object.id}`)
+  return object
+}
+
+function described(object: FmtpObject | undefined): Step['detail'] {
+  if (object === undefined) return {}
+  const { id, version, kind } = object
+  return { id, version, kind, contacts: 'contacts' in object ? object.contacts : undefined }
+}
