@@ -1,0 +1,52 @@
+/** The `server` object of each domain of ours (protocol §6.4), made again at a start that finds it changed. */
+import type { Clock } from '../../objects/clock.ts'
+import { sealObject } from '../../objects/seal.ts'
+import { entryText, listsOf, objectWrite, type Store } from '../../objects/store.ts'
+import { type Domain, makeObjectId } from '../../schemas/names.ts'
+import type { Unsealed } from '../../schemas/object.ts'
+import type { Server } from '../../schemas/server.ts'
+import type { Accounts } from './accounts.ts'
+
+export interface ServerFacts {
+  readonly limits: NonNullable<Server['limits']>
+  readonly software: string
+  readonly softwareVersion: string
+}
+
+export async function ensureServerObject(
+  domain: Domain,
+  facts: ServerFacts,
+  ports: { readonly store: Store; readonly accounts: Accounts; readonly clock: Clock },
+): Promise<void> {
+  const { store, accounts, clock } = ports
+  await accounts.ensureDomainAccount(domain)
+  const id = makeObjectId('server', domain)
+  const before = store.findObject(id) as Server | undefined
+  const said = { domain, registration: 'closed', ...facts } as const
+  if (
+    before !== undefined &&
+    Object.entries(said).every(([name, value]) => isSame(before[name as keyof Server], value))
+  )
+    return
+  const nowMs = clock.now()
+  const unsealed: Unsealed<Server> = {
+    ...said,
+    createdAt: before?.createdAt ?? new Date(nowMs).toISOString(),
+    id,
+    kind: 'server',
+    owner: domain,
+    public: true,
+    version: Math.max(nowMs, (before?.version ?? 0) + 1),
+  }
+  const sealed = sealObject(unsealed, accounts.homeKey(domain))
+  const appends = listsOf(sealed.object).map(list => ({
+    list,
+    value: entryText(sealed.object),
+    bytes: sealed.atRest.length,
+  }))
+  await store.database.commit([{ ...objectWrite(sealed, store.findText(id)), appends }])
+}
+
+function isSame(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right)
+}

@@ -1,0 +1,87 @@
+/** Every command in one table, with the line that `fmtp help` shows. Each loads its own file when it runs. */
+
+export interface Command {
+  readonly name: string
+  readonly takes: string
+  readonly does: string
+  /** Resolves with the exit status. */
+  run(args: string[]): Promise<number>
+}
+
+const commands: readonly Command[] = [
+  {
+    name: 'serve',
+    takes: '[--config FILE] [--user ADDRESS]… [--link]',
+    does: 'runs the server; makes a config for localhost on first use',
+    run: async args => (await import('./serve.ts')).serve(args),
+  },
+  {
+    name: 'login',
+    takes: 'LINK',
+    does: 'enrols this device with a log-in link',
+    run: async args => (await import('./login.ts')).login(args),
+  },
+  {
+    name: 'send',
+    takes: 'ADDRESS[,ADDRESS…] TEXT [--subject S] [--reply ID]',
+    does: 'sends a message; TEXT - reads it from standard input',
+    run: async args => (await import('./send.ts')).send(args),
+  },
+  {
+    name: 'get',
+    takes: 'ADDRESS | --id ID',
+    does: "shows somebody's object, wherever it is",
+    run: async args => (await import('./get.ts')).get(args),
+  },
+  {
+    name: 'list',
+    takes: '[box | public | thread] [--owner ADDRESS] [--top ID] [--after CURSOR]',
+    does: 'lists objects, oldest first',
+    run: async args => (await import('./list.ts')).list(args),
+  },
+  {
+    name: 'follow',
+    takes: '[--all]',
+    does: 'shows what arrives in your box, as it arrives',
+    run: async args => (await import('./list.ts')).follow(args),
+  },
+  {
+    name: 'contact',
+    takes: '[HOST:PORT… | --clear]',
+    does: 'shows or sets where your devices can be reached directly',
+    run: async args => (await import('./contact.ts')).contact(args),
+  },
+  {
+    name: 'listen',
+    takes: '[--bind ADDRESS:PORT] [--dns SERVER]',
+    does: 'stays logged in and takes objects, also directly at ADDRESS:PORT',
+    run: async args => (await import('./listen.ts')).listen(args),
+  },
+  {
+    name: 'zone',
+    takes: 'FILE --bind ADDRESS:PORT',
+    does: 'serves a small DNS zone, for tests on one machine',
+    run: async args => (await import('./zone.ts')).zone(args),
+  },
+  {
+    name: 'help',
+    takes: '',
+    does: 'shows this',
+    run: async () => {
+      process.stdout.write(usage())
+      return 0
+    },
+  },
+]
+
+export function findCommand(name: string): Command | undefined {
+  const wanted = name === '--help' || name === '-h' ? 'help' : name
+  return commands.find(command => command.name === wanted)
+}
+
+export function usage(): string {
+  const lines = commands.map(
+    ({ name, takes, does }) => `  ${`fmtp ${name} ${takes}`.trimEnd()}\n      ${does}`,
+  )
+  return `fmtp COMMAND …\n\n${lines.join('\n')}\n\nCommands of people take --as ADDRESS where several are logged in, and --json.\n`
+}

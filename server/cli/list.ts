@@ -1,0 +1,125 @@
+/** `fmtp list` and `fmtp follow`: what stands in a list, and what comes to it. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import type { DescribeFrame, ListQuery } from '../../schemas/frame.ts'
+import type { Message } from '../../schemas/message.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+import { answerError } from '../../wire/pairing.ts'
+import { connectDevice } from './connect.ts'
+import { requireDevice, saveDevice } from './identity.ts'
+
+const lists = ['box', 'public', 'thread'] as const
+
+export async function list(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      as: { type: 'string' },
+      owner: { type: 'string' },
+      top: { type: 'string' },
+      after: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const of = lists.find(name => name === (positionals[0] ?? 'box'))
+  if (of === undefined)
+    throw new FmtpError('FMTP_NOT_FOUND', `there is no list ${positionals[0]}; there are ${lists.join(', ')}`)
+  const { owner, top } = values
+  const query: ListQuery = {
+    of,
+    ...(owner === undefined ? {} : { owner }),
+    ...(top === undefined ? {} : { top }),
+  }
+  const connection = await connectDevice(requireDevice(values.as))
+  try {
+    let { after } = values
+    for (;;) {
+      const page: ListQuery = { ...query, ...(after === undefined ? {} : { after }) }
+      const { answer } = await connection.request({ list: page }, ({ object }) =>
+        process.stdout.write(line(object, values.json)),
+      )
+      if (answer.outcome !== 'found') throw answerError(answer)
+      if (answer.complete === true || answer.cursor === undefined || answer.cursor === after) return 0
+      after = answer.cursor
+    }
+  } finally {
+    connection.close()
+  }
+}
+
+/** Runs until it is interrupted; comes back by itself when the server was away. */
+export async function follow(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      as: { type: 'string' },
+      all: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  let device = requireDevice(values.as)
+  let after = values.all ? undefined : device.cursor
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
+
+  function show({ object, cursor }: DescribeFrame): void {
+    process.stdout.write(line(object, values.json))
+    if (cursor === undefined) return
+    after = cursor
+    device = { ...requireDevice(device.address), cursor }
+    saveDevice(device)
+  }
+
+  while (!stopping.signal.aborted) {
+    try {
+      await followOnce(after, device.address, show, stopping.signal)
+    } catch (thrown) {
+      const error = toFmtpError(thrown)
+      if (error.code === 'FMTP_CURSOR_LOST') after = undefined
+      else if (!error.isTemporary) throw error
+      process.stderr.write(`${error.text} Trying again.\n`)
+    }
+    await sleep(1000, undefined, { signal: stopping.signal }).catch(() => undefined)
+  }
+  return 0
+}
+
+async function followOnce(
+  after: string | undefined,
+  address: string,
+  show: (frame: DescribeFrame) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let close = (): void => undefined
+  const closed = new Promise<void>(resolve => {
+    close = resolve
+  })
+  const connection = await connectDevice(requireDevice(address), { onClose: () => close() })
+  signal.addEventListener('abort', () => connection.close(), { once: true })
+  const query: ListQuery = { of: 'box', ...(after === undefined ? {} : { after }) }
+  const { answer } = await connection.request({ list: query, follow: true }, show)
+  if (answer.outcome !== 'found') {
+    connection.close()
+    throw answerError(answer)
+  }
+  await closed
+}
+
+/** One object as a line of text, or as JSON. */
+export function line(value: object, isJson: boolean): string {
+  if (isJson) return `${JSON.stringify(value)}\n`
+  const object = value as FmtpObject
+  const when = object.createdAt.slice(0, 19).replace('T', ' ')
+  if (object.deleted === true) return `${when}  ${object.owner}  deleted ${object.id}\n`
+  if (object.kind !== 'message') return `${when}  ${object.owner}  (${object.kind})\n`
+  const { to, subject, body, owner } = object as Message
+  return `${when}  ${owner} → ${to.join(', ')}  ${subject === undefined ? '' : `${clean(subject)}: `}${clean(body)}\n`
+}
+
+/** Text of others, without the bytes that would speak to the terminal. */
+function clean(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+}

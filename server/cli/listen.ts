@@ -1,0 +1,113 @@
+/**
+ * `fmtp listen`: stays logged in and takes what the home passes on; with `--bind` also what other servers bring directly
+ * (protocol §5.8). What happens is logged as JSON lines on standard error, messages are shown on standard output.
+ */
+import { parseArgs } from 'node:util'
+import { Connection } from '../../client/connection.ts'
+import { makeCertificate } from '../../objects/certificate.ts'
+import { systemClock } from '../../objects/clock.ts'
+import { signerOf } from '../../objects/keys.ts'
+import { verifySeal } from '../../objects/seal.ts'
+import { createResolver, systemServers } from '../../routing/dns.ts'
+import { createDomainKeys } from '../../routing/domain-key.ts'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import { findEndpoint } from '../../schemas/formats.ts'
+import type { DescribeFrame } from '../../schemas/frame.ts'
+import type { Name } from '../../schemas/names.ts'
+import { parseObject } from '../../schemas/parse.ts'
+import type { Channel } from '../../wire/channel.ts'
+import type { Answer } from '../../wire/pairing.ts'
+import { createLog, type Log } from '../log.ts'
+import { proveName } from '../protocol/prove.ts'
+import { listenTcp } from '../transports/tcp.ts'
+import { connectDevice, randomNonce } from './connect.ts'
+import { type Device, devicePair, requireDevice } from './identity.ts'
+import { line } from './list.ts'
+
+export async function listen(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      as: { type: 'string' },
+      bind: { type: 'string' },
+      dns: { type: 'string', multiple: true, default: [] },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const device = requireDevice(values.as)
+  const log = await createLog({ level: 'debug', format: 'json' })
+  const shown = new Set<string>()
+
+  function take({ object }: DescribeFrame, from: string): Answer {
+    const { id, version, kind } = parseObject(object)
+    log.info({ id, kind, from }, 'taken')
+    const key = `${id} ${version}`
+    if (shown.has(key)) return { outcome: 'duplicate', id, version }
+    shown.add(key)
+    process.stdout.write(line(object, values.json))
+    return { outcome: 'stored', id, version }
+  }
+
+  let close = (): void => undefined
+  const closed = new Promise<void>(resolve => {
+    close = resolve
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => close())
+  const listener =
+    values.bind === undefined ? undefined : await listenDirectly(values.bind, values.dns, device, log, take)
+  const connection = await connectDevice(device, {
+    onDescribe: async frame => take(frame, 'home'),
+    onClose: () => close(),
+  })
+  log.info({ address: device.address, bind: values.bind }, 'listening')
+  await closed
+  connection.close()
+  await listener?.close()
+  return 0
+}
+
+type Take = (frame: DescribeFrame, from: string) => Answer
+
+async function listenDirectly(bind: string, dns: readonly string[], device: Device, log: Log, take: Take) {
+  const endpoint = findEndpoint(bind)
+  if (endpoint === undefined) throw new FmtpError('FMTP_CONFIG', `--bind ${bind} is not ADDRESS:PORT`)
+  const resolver = createResolver({ servers: dns.length > 0 ? dns : systemServers() })
+  const keys = createDomainKeys({
+    resolver,
+    clock: systemClock,
+    findOwn: () => undefined,
+    onEvent: () => undefined,
+  })
+
+  async function answer(channel: Channel): Promise<void> {
+    const { caller } = await Connection.accept(channel, {
+      as: device.address,
+      signer: signerOf(devicePair(device)),
+      credential: device.credential,
+      randomNonce,
+      verifyCaller: hello => proveName(hello, hello.as as Name, keys, Date.now()),
+      onDescribe: async frame => {
+        // The home has not looked at this one.
+        const verdict = await verifySeal(parseObject(frame.object), keys, Date.now())
+        if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+        return take(frame, caller)
+      },
+    })
+    log.info({ caller }, 'called')
+  }
+
+  const listener = await listenTcp({
+    endpoint,
+    certificate: await makeCertificate(device.address.slice(device.address.indexOf('@') + 1), Date.now()),
+    maxConnections: 100,
+    onChannel: channel => {
+      answer(channel).catch(thrown => log.info({ code: toFmtpError(thrown).code }, 'caller.refused'))
+    },
+  })
+  return {
+    close: async () => {
+      await listener.close()
+      await resolver[Symbol.asyncDispose]()
+    },
+  }
+}

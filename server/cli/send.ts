@@ -1,0 +1,93 @@
+/** `fmtp send`: a message, sealed with this device's own key. */
+import { text as readText } from 'node:stream/consumers'
+import { parseArgs } from 'node:util'
+import type { Connection } from '../../client/connection.ts'
+import { mintId } from '../../objects/id.ts'
+import { signerOf } from '../../objects/keys.ts'
+import { digestOf, sealObject } from '../../objects/seal.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { Result } from '../../schemas/frame.ts'
+import type { Message } from '../../schemas/message.ts'
+import { parseAddress, parseObjectId } from '../../schemas/names.ts'
+import type { Unsealed } from '../../schemas/object.ts'
+import { parseObject } from '../../schemas/parse.ts'
+import { type Answer, answerError } from '../../wire/pairing.ts'
+import { connectDevice } from './connect.ts'
+import { type Device, devicePair, requireDevice } from './identity.ts'
+
+export async function send(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      as: { type: 'string' },
+      subject: { type: 'string' },
+      reply: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const [recipients, ...words] = positionals
+  if (recipients === undefined || words.length === 0)
+    throw new FmtpError('FMTP_NO_RECIPIENT', 'usage: fmtp send ADDRESS TEXT')
+  const body = words.length === 1 && words[0] === '-' ? await readText(process.stdin) : words.join(' ')
+  const to = recipients.split(',').map(parseAddress)
+  const device = requireDevice(values.as)
+  const connection = await connectDevice(device)
+  try {
+    const nowMs = Date.now()
+    const unsealed: Unsealed<Message> = {
+      body,
+      createdAt: new Date(nowMs).toISOString(),
+      format: 'text/plain',
+      id: mintId(device.address, nowMs),
+      kind: 'message',
+      owner: device.address,
+      ...(values.reply === undefined ? {} : await answering(connection, values.reply)),
+      ...(values.subject === undefined ? {} : { subject: values.subject }),
+      to,
+      version: nowMs,
+    }
+    const answer = await sealAndDescribe(connection, device, unsealed)
+    process.stdout.write(values.json ? `${JSON.stringify(answer)}\n` : report(answer))
+    return (answer.results ?? []).every(isWell) ? 0 : 1
+  } finally {
+    connection.close()
+  }
+}
+
+/** Hands a finished object to the home. @throws {FmtpError} what the home answered, when it did not take it */
+export async function sealAndDescribe(
+  connection: Connection,
+  device: Device,
+  unsealed: Unsealed,
+): Promise<Answer> {
+  const pair = devicePair(device)
+  const credential = connection.issued ?? device.credential
+  const { object } = sealObject(unsealed, { signer: signerOf(pair), credential })
+  const answer = await connection.describe({ object })
+  if (answer.outcome !== 'stored' && answer.outcome !== 'duplicate') throw answerError(answer)
+  return answer
+}
+
+async function answering(
+  connection: Connection,
+  reply: string,
+): Promise<Pick<Message, 'parent' | 'parentHash' | 'top'>> {
+  const { answer, describes } = await connection.request({ id: parseObjectId(reply) })
+  const [first] = describes
+  if (first === undefined) throw answerError(answer)
+  const parent = parseObject(first.object)
+  return { parent: parent.id, parentHash: digestOf(parent), top: parent.top ?? parent.id }
+}
+
+function isWell({ outcome }: Result): boolean {
+  return outcome === 'stored' || outcome === 'queued' || outcome === 'duplicate'
+}
+
+function report({ id, results = [] }: Answer): string {
+  const lines = results.map(({ for: to, outcome, text, code }) => {
+    const why = text === undefined ? '' : `: ${text} (${code})`
+    return `  ${to}  ${outcome}${why}\n`
+  })
+  return `${id}\n${lines.join('')}`
+}

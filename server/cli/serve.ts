@@ -1,0 +1,116 @@
+/** `fmtp serve`, which is `npm start`: the server, with all that a first start makes. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { formatLink } from '../../client/link.ts'
+import { type Address, domainOf, isAddress, parseAddress } from '../../schemas/names.ts'
+import { islandConfig, type LoadedConfig, loadConfig } from '../config/load.ts'
+import { createLog } from '../log.ts'
+import { type RunningServer, startServer } from '../server.ts'
+
+export interface Serving {
+  readonly server: RunningServer
+  readonly config: LoadedConfig
+}
+
+export async function serve(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      config: { type: 'string', default: 'fmtp.conf' },
+      user: { type: 'string', multiple: true, default: [] },
+      link: { type: 'boolean', default: false },
+    },
+  })
+  const file = resolve(values.config)
+  if (!existsSync(file)) {
+    writeFileSync(file, islandConfig('localhost'), { flag: 'wx' })
+    process.stdout.write(`made ${file} for localhost\n`)
+  }
+  const config = loadConfig(file)
+  const log = await createLog(config.log)
+  const server = await startServer(config, { log, software: readSoftware() })
+  const lines = await introduce(server, config, {
+    users: values.user.map(parseAddress),
+    isLinkWanted: values.link,
+  })
+  process.stdout.write(`${lines.join('\n')}\n`)
+  log.info({ domains: [...server.domains.keys()], pid: process.pid }, 'ready')
+
+  await new Promise<void>(stop => {
+    process.once('SIGTERM', () => stop())
+    process.once('SIGINT', () => stop())
+  })
+  log.info({}, 'stopping')
+  await server[Symbol.asyncDispose]()
+  return 0
+}
+
+interface Introduced {
+  readonly users: readonly Address[]
+  readonly isLinkWanted: boolean
+}
+
+/** Makes the users that are missing, and says where and how to log in. */
+async function introduce(
+  server: RunningServer,
+  config: LoadedConfig,
+  { users, isLinkWanted }: Introduced,
+): Promise<string[]> {
+  const { accounts, domains } = server
+  const [domain] = domains.values()
+  if (domain === undefined) return []
+  const existing = await accounts.listAddresses()
+  const wanted =
+    users.length > 0
+      ? users
+      : existing.length > 0
+        ? existing
+        : [parseAddress(`${systemUser()}@${domain.domain}`)]
+  for (const address of wanted) if (!accounts.hasAccount(address)) await accounts.create(address)
+
+  const lines = [`serving ${[...domains.keys()].join(', ')}, data in ${config.data}`]
+  for (const { address, port } of server.tcp) lines.push(`  tcp   ${address}:${port}`)
+  for (const { address, port } of server.http) lines.push(`  http  ${address}:${port}`)
+  for (const { domain: name, record } of domains.values()) {
+    if (name !== 'localhost') lines.push(`  DNS   fmtpkey.${name} TXT "${record}"`)
+  }
+  for (const address of wanted) {
+    lines.push(`  user  ${address}`)
+    if (!isLinkWanted && (await accounts.hasDevices(address))) continue
+    const own = domains.get(domainOf(address))
+    if (own === undefined) continue
+    const token = await accounts.makeToken(address)
+    const link = formatLink({
+      origin: originOf(server, config),
+      address,
+      token,
+      thumbprint: own.pair.thumbprint,
+    })
+    lines.push(`  link  ${link}`, '        works once, for a day:  npx fmtp login LINK')
+  }
+  return lines
+}
+
+/** Where people reach the web side: as configured, else from the first HTTP port. */
+function originOf(server: RunningServer, config: LoadedConfig): string {
+  if (config.http.originUrl !== '') return config.http.originUrl
+  const [listener] = server.http
+  const scheme = config.http.certificate === '' ? 'http' : 'https'
+  const isLocal = config.domain.some(({ name }) => name === 'localhost')
+  const host = isLocal ? 'localhost' : (config.listen.hosts[0] ?? listener?.address ?? 'localhost')
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${listener?.port ?? 8080}`
+}
+
+/** The name that the person has on this machine, where it can be an address. */
+function systemUser(): string {
+  const name = userInfo().username.toLowerCase()
+  return isAddress(`${name}@localhost`) ? name : 'me'
+}
+
+export function readSoftware(): { name: string; version: string } {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
+  const { name, version } = JSON.parse(text) as { name: string; version: string }
+  return { name, version }
+}

@@ -1,0 +1,64 @@
+/**
+ * The first rungs of reaching a recipient (protocol §10.4): the devices that its object recommends. Delivery to a device
+ * is only sooner; nothing waits for one longer than a moment.
+ */
+import type { Clock } from '../../objects/clock.ts'
+import { climb, type Rung, type Step } from '../../routing/ladder.ts'
+import type { Lookup } from '../../routing/lookup.ts'
+import type { Peer, Peers } from '../../routing/peer.ts'
+import type { Reach } from '../../routing/reach.ts'
+import type { Contact } from '../../schemas/contact.ts'
+import { limits } from '../../schemas/limits.ts'
+import type { Address, Domain } from '../../schemas/names.ts'
+import type { User } from '../../schemas/user.ts'
+
+export interface DirectPorts {
+  readonly lookup: Lookup
+  readonly peers: Peers
+  readonly reach: Reach
+  readonly clock: Clock
+  onStep(about: Address, step: Step): void
+}
+
+export type ReachDirect = (recipients: readonly Address[], as: Domain) => Promise<readonly Peer[]>
+
+export function createDirect(ports: DirectPorts): ReachDirect {
+  async function reachOne(recipient: Address, as: Domain): Promise<Peer | undefined> {
+    const live = ports.peers.find(recipient)
+    if (live !== undefined) return live
+    const found = await ports.lookup({ address: recipient })
+    if (found.outcome !== 'found') return undefined
+    const contacts = (found.object as User).contacts ?? []
+    if (contacts.length === 0) return undefined
+    const attempt = climbContacts(contacts, recipient, as)
+    // Slower than that, it serves the next object.
+    return Promise.race([attempt, ports.clock.sleep(limits.nextHostMs).then(() => undefined)])
+  }
+
+  async function climbContacts(
+    contacts: readonly Contact[],
+    recipient: Address,
+    as: Domain,
+  ): Promise<Peer | undefined> {
+    const rungs = [...contacts]
+      .filter(({ protocol }) => protocol !== 'udp')
+      .sort((left, right) => left.priority - right.priority)
+      .map(
+        (contact): Rung<Peer> => ({
+          name: 'recommended',
+          climb: note => ports.reach.contact(contact, recipient, as, note),
+        }),
+      )
+    const { found } = await climb(rungs, {
+      clock: ports.clock,
+      onStep: step => ports.onStep(recipient, step),
+    })
+    // The recipient's domain may answer there too: that is the next rung, and not a device.
+    return found?.name === recipient ? found : undefined
+  }
+
+  return async (recipients, as) => {
+    const peers = await Promise.all(recipients.slice(0, 100).map(recipient => reachOne(recipient, as)))
+    return peers.filter(peer => peer !== undefined)
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The first door: an object comes in (protocol §8). Its rungs stand in the order of their cost, and what is stored was
+ * verified; the answer is given when it is on the disk.
+ */
+import type { Clock } from '../../objects/clock.ts'
+import { keyOf } from '../../objects/layout.ts'
+import { isMatch } from '../../objects/pattern.ts'
+import { type DomainKeys, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
+import { entryText, listsOf, objectWrite } from '../../objects/store.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
+import { domainOf, type Name } from '../../schemas/names.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+import { parseObject } from '../../schemas/parse.ts'
+import { type Answer, failureAnswer } from '../../wire/pairing.ts'
+import { boxWrite, type Judgement, type JudgePorts, judge } from './judge.ts'
+import { nameOf, type Standing } from './standing.ts'
+
+export interface AdmitPorts extends JudgePorts {
+  readonly keys: DomainKeys
+  readonly clock: Clock
+  isOwnDomain(domain: string): boolean
+  readonly blockedDomains: readonly string[]
+  /** Throws FMTP_RATE where a domain that nobody here knows sends too much. */
+  spend(domain: string, remote: string): Promise<void>
+  readonly objectBytes: number
+  onDecision(decision: AdmitDecision): void
+}
+
+/** One line of the log: what became of an object for one recipient, and why. */
+export interface AdmitDecision {
+  readonly id: string
+  readonly kind: string
+  readonly from: string | undefined
+  readonly for: string
+  readonly outcome: DescribeOutcome
+  readonly reason: string
+  readonly ms: number
+}
+
+export type Admit = (frame: DescribeFrame, standing: Standing) => Promise<Answer>
+
+interface Judged {
+  readonly recipient: Name
+  readonly judgement: Judgement
+}
+
+export function createAdmit(ports: AdmitPorts): Admit {
+  const { store } = ports
+
+  async function verify(object: FmtpObject): Promise<VerifiedObject> {
+    const verdict = await verifySeal(object, ports.keys, ports.clock.now())
+    if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+    return verdict.verified
+  }
+
+  async function pass(object: FmtpObject, standing: Standing): Promise<void> {
+    const domain = domainOf(nameOf(standing) ?? (object.owner as Name))
+    if (
+      ports.blockedDomains.some(
+        pattern => isMatch(pattern, domain) || isMatch(pattern, domainOf(object.owner as Name)),
+      )
+    ) {
+      throw new FmtpError('FMTP_REFUSED', `${domain} is blocked by config`)
+    }
+    await ports.spend(domain, standing.remote)
+    if (object.version > ports.clock.now() + limits.clockSkewMs)
+      throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
+  }
+
+  /** True where this version is here already: then its seal was verified, and only the boxes are looked at. */
+  function isKnown(object: FmtpObject): boolean {
+    const here = store.findObject(object.id)
+    if (here === undefined || here.version < object.version) return false
+    if (here.version > object.version) throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
+    return here.hash === object.hash
+  }
+
+  async function write(verified: VerifiedObject, accepted: readonly Judged[]): Promise<boolean> {
+    const { object, atRest } = verified
+    const base = objectWrite(verified, store.findText(object.id))
+    const isNew = base.puts.length > 0
+    const boxes = accepted.map(({ recipient, judgement }) =>
+      boxWrite(
+        object,
+        recipient,
+        atRest.length,
+        judgement.outcome === 'accept' ? judgement.forwardedBy : undefined,
+      ),
+    )
+    const shared = isNew
+      ? listsOf(object).map(list => ({ list, value: entryText(object), bytes: atRest.length }))
+      : []
+    const heard =
+      object.kind === 'user' ? [[keyOf.foreign(object.id), String(ports.clock.now())] as const] : []
+    const [isWritten] = await store.database.commit([
+      {
+        ...base,
+        puts: [...base.puts, ...heard, ...boxes.map(box => box.put)],
+        appends: [...shared, ...boxes.map(box => box.append)],
+      },
+    ])
+    return isWritten === true
+  }
+
+  return async (frame, standing) => {
+    const startMs = ports.clock.now()
+    const object = parseObject(frame.object)
+    checkSize(frame.object, ports.objectBytes)
+    const recipients = (frame.for ?? []) as Name[]
+    if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
+    await pass(object, standing)
+    const isDuplicate = isKnown(object)
+    // Users of ours publish; what others bring of theirs is believed only where it is here already: a forward.
+    if (!isDuplicate && ports.isOwnDomain(domainOf(object.owner as Name))) {
+      throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
+    }
+    const verified = await verify(object)
+    for (;;) {
+      const judged = await Promise.all(recipients.map(recipient => judgeOne(verified, recipient, standing)))
+      const accepted = judged.filter(
+        ({ result, judgement }) => judgement.outcome === 'accept' && result.outcome !== 'duplicate',
+      )
+      if (accepted.length > 0 && !(await write(verified, accepted))) {
+        // Another version came between reading and writing: look again.
+        isKnown(object)
+        continue
+      }
+      const ms = ports.clock.now() - startMs
+      for (const { recipient, judgement, result } of judged) {
+        ports.onDecision({
+          id: object.id,
+          kind: object.kind,
+          from: nameOf(standing),
+          for: recipient,
+          outcome: result.outcome as DescribeOutcome,
+          reason: judgement.reason,
+          ms,
+        })
+      }
+      const results = judged.map(({ result }) => result)
+      return { outcome: wholeOutcome(results, isDuplicate), results, id: object.id, version: object.version }
+    }
+  }
+
+  async function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing) {
+    const { object, atRest } = verified
+    if (!ports.isOwnDomain(domainOf(recipient))) {
+      const failure = failureAnswer(new FmtpError('FMTP_NOT_RELAYED'))
+      const judgement: Judgement = { outcome: 'absent', reason: 'not a domain of ours' }
+      return { recipient, judgement, result: { for: recipient, ...failure } satisfies Result }
+    }
+    const from = { session: nameOf(standing), bytes: atRest.length }
+    const judgement = await judge(object, recipient, from, ports)
+    const isHere = store.findBoxed(recipient, object.id)?.version === object.version
+    return { recipient, judgement, result: resultOf(recipient, judgement, isHere) }
+  }
+}
+
+/** What one recipient's judgement looks like to the other side: less than the log knows. */
+export function resultOf(recipient: Name, judgement: Judgement, isHere: boolean): Result {
+  if (judgement.outcome === 'accept') return { for: recipient, outcome: isHere ? 'duplicate' : 'stored' }
+  if (judgement.outcome === 'absent') {
+    return { ...failureAnswer(new FmtpError('FMTP_UNKNOWN_RECIPIENT')), for: recipient, outcome: 'absent' }
+  }
+  return { for: recipient, ...failureAnswer(new FmtpError(judgement.decision.code)) }
+}
+
+/** The best that happened for any recipient stands for the object as a whole. */
+export function wholeOutcome(results: readonly Result[], isDuplicate = false): DescribeOutcome {
+  const order: readonly DescribeOutcome[] = ['stored', 'queued', 'duplicate', 'busy', 'refused', 'absent']
+  const best = order.find(outcome => results.some(result => result.outcome === outcome)) ?? 'absent'
+  return best === 'stored' && isDuplicate ? 'duplicate' : best
+}
+
+/** An object's bytes count without the frame around it. */
+export function checkSize(object: object, most: number): void {
+  const bytes = Buffer.byteLength(JSON.stringify(object))
+  if (bytes > most) throw new FmtpError('FMTP_OBJECT_TOO_LARGE', `${bytes} bytes`)
+}

@@ -1,0 +1,54 @@
+/** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
+import type { Peer, Peers } from '../../routing/peer.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { Name } from '../../schemas/names.ts'
+import type { Session } from './session.ts'
+
+export interface ConnectionsOptions {
+  /** Sessions that a domain nobody here writes to may hold at once. */
+  readonly sessionsPerPeer: number
+  isKnown(domain: string): boolean
+}
+
+export class Connections implements Peers {
+  readonly #options: ConnectionsOptions
+  readonly #sessions = new Set<Session>()
+  readonly #named = new Map<Name, Set<Session>>()
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options
+  }
+
+  /** A peer that proved this name, the newest connection first. Clients of ours are not peers. */
+  find(name: Name): Peer | undefined {
+    return [...(this.#named.get(name) ?? [])].reverse().find(session => session.isOpen)
+  }
+
+  add(session: Session): void {
+    this.#sessions.add(session)
+  }
+
+  /** Files a session under the name it proved. @throws {FmtpError} FMTP_RATE */
+  identify(session: Session): void {
+    const standing = session.standing
+    if (standing === undefined || standing.role === 'guest' || standing.role === 'client') return
+    const named = this.#named.get(standing.name) ?? new Set()
+    if (named.size >= this.#options.sessionsPerPeer && !this.#options.isKnown(standing.name)) {
+      throw new FmtpError('FMTP_RATE', `${standing.name} has ${named.size} sessions`)
+    }
+    this.#named.set(standing.name, named.add(session))
+  }
+
+  remove(session: Session): void {
+    this.#sessions.delete(session)
+    const standing = session.standing
+    if (standing === undefined || standing.role === 'guest') return
+    const named = this.#named.get(standing.name)
+    named?.delete(session)
+    if (named?.size === 0) this.#named.delete(standing.name)
+  }
+
+  closeAll(): void {
+    for (const session of [...this.#sessions]) session.close()
+  }
+}

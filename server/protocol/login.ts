@@ -1,0 +1,79 @@
+/** Who opens a connection to us (protocol §5.6): a guest, a domain, a user of another domain, or a client of ours. */
+import type { Clock } from '../../objects/clock.ts'
+import { thumbprintOf, verifierOf } from '../../objects/keys.ts'
+import type { DomainKeys } from '../../objects/seal.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { HelloFrame } from '../../schemas/frame.ts'
+import { type Address, type Domain, isAddressName, type Name } from '../../schemas/names.ts'
+import type { Channel } from '../../wire/channel.ts'
+import { findProofKid, isProvenBy } from '../../wire/hello.ts'
+import type { Accounts } from '../accounts/accounts.ts'
+import type { Standing } from '../exchange/standing.ts'
+import { proveName } from './prove.ts'
+
+export interface LoginPorts {
+  readonly accounts: Accounts
+  readonly keys: DomainKeys
+  readonly clock: Clock
+  /** Counts a try with a token; throws FMTP_RATE over the limit. */
+  spendTry(remote: string, address: string): Promise<void>
+}
+
+export interface Identity {
+  readonly standing: Standing
+  /** A new or renewed credential for the device that said hello. */
+  readonly issued?: string
+}
+
+/** The standing that a checked hello earns. @throws {FmtpError} the codes of protocol §5.4 */
+export async function identify(hello: HelloFrame, channel: Channel, ports: LoginPorts): Promise<Identity> {
+  const { remote } = channel
+  if (hello.as === undefined) return { standing: { role: 'guest', remote } }
+  const name = hello.as as Name
+  if (isAddressName(name) && ports.accounts.isOwn(name)) return identifyClient(hello, name, channel, ports)
+  await proveName(hello, name, ports.keys, ports.clock.now())
+  if (isAddressName(name)) return { standing: { role: 'user', name, remote } }
+  return { standing: { role: 'server', name: name as Domain, remote } }
+}
+
+async function identifyClient(
+  hello: HelloFrame,
+  name: Address,
+  channel: Channel,
+  ports: LoginPorts,
+): Promise<Identity> {
+  const { accounts } = ports
+  if (hello.token !== undefined) return identifyByToken(hello, hello.token, name, channel, ports)
+  const kid = findProofKid(hello)
+  if (kid === undefined) throw new FmtpError('FMTP_PROOF', `${name} gave no proof`)
+  const jwk = accounts.findDeviceKey(name, kid)
+  if (jwk === undefined) throw new FmtpError('FMTP_REVOKED', `${name} has no device ${kid}`)
+  if (!(await isProvenBy(hello, verifierOf(jwk))))
+    throw new FmtpError('FMTP_PROOF', `not made with device ${kid}`)
+  const issued = accounts.renewedCredential(name, kid)
+  const standing: Standing = { role: 'client', name, remote: channel.remote, device: kid }
+  return { standing, ...(issued === undefined || issued === hello.credential ? {} : { issued }) }
+}
+
+async function identifyByToken(
+  hello: HelloFrame,
+  token: string,
+  name: Address,
+  channel: Channel,
+  ports: LoginPorts,
+): Promise<Identity> {
+  if (!channel.isConfidential)
+    throw new FmtpError('FMTP_NOT_ALLOWED', 'a token over a connection that others can read')
+  await ports.spendTry(channel.remote, name)
+  const { key } = hello
+  if (
+    key !== undefined &&
+    (findProofKid(hello) !== thumbprintOf(key) || !(await isProvenBy(hello, verifierOf(key))))
+  ) {
+    throw new FmtpError('FMTP_PROOF', 'the new key did not sign this hello')
+  }
+  const issued = await ports.accounts.redeem(name, token, key)
+  const device = key === undefined ? {} : { device: thumbprintOf(key) }
+  const standing: Standing = { role: 'client', name, remote: channel.remote, ...device }
+  return { standing, ...(issued === undefined ? {} : { issued }) }
+}

@@ -1,0 +1,340 @@
+/**
+ * The composition root: builds every part from the config, hands each what it uses, and closes them in reverse. Nothing
+ * below reads the config or knows another part than those it was given.
+ */
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Certificate, makeCertificate } from '../objects/certificate.ts'
+import { type Clock, systemClock } from '../objects/clock.ts'
+import { Database } from '../objects/database.ts'
+import { createHints } from '../objects/hints.ts'
+import { keyOf, lastPart, listOf, rangeOf } from '../objects/layout.ts'
+import { Store } from '../objects/store.ts'
+import { createResolver, systemServers } from '../routing/dns.ts'
+import { createDomainKeys } from '../routing/domain-key.ts'
+import { createGuard } from '../routing/guard.ts'
+import { createNote } from '../routing/ladder.ts'
+import { createLookup } from '../routing/lookup.ts'
+import type { Dial } from '../routing/peer.ts'
+import { createReach } from '../routing/reach.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { findEndpoint } from '../schemas/formats.ts'
+import { limits } from '../schemas/limits.ts'
+import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
+import type { Channel } from '../wire/channel.ts'
+import { Accounts } from './accounts/accounts.ts'
+import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
+import { ensureServerObject } from './accounts/server-object.ts'
+import { Closing } from './closing.ts'
+import type { LoadedConfig } from './config/load.ts'
+import { Courier } from './delivery/courier.ts'
+import { createDirect } from './delivery/direct.ts'
+import { createRates } from './delivery/rates.ts'
+import { createAdmit } from './exchange/admit.ts'
+import { createPublish } from './exchange/publish.ts'
+import { createReveal } from './exchange/reveal.ts'
+import type { Log } from './log.ts'
+import { Connections } from './protocol/connections.ts'
+import { passOn } from './protocol/passing.ts'
+import { Session, type SessionPorts } from './protocol/session.ts'
+import { dialChannel } from './transports/dial.ts'
+import { listenHttp } from './transports/http.ts'
+import { type Listener, listenTcp } from './transports/tcp.ts'
+import { createWeb } from './web/app.ts'
+
+export interface RunningServer extends AsyncDisposable {
+  readonly accounts: Accounts
+  readonly domains: OwnDomains
+  readonly tcp: readonly Listener[]
+  readonly http: readonly Listener[]
+}
+
+export interface ServerOptions {
+  readonly log: Log
+  readonly software: { readonly name: string; readonly version: string }
+  readonly clock?: Clock
+}
+
+// Hints come from this process, so the list's head is looked at only in case one was lost.
+const followMs = 60_000
+
+/** Starts a server. @throws {FmtpError} FMTP_CONFIG, FMTP_STORE with what a person can do about it */
+export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
+  const { log } = options
+  const clock = options.clock ?? systemClock
+  const closing = new Closing()
+  try {
+    mkdirSync(config.data, { recursive: true, mode: 0o700 })
+    const domains = openDomains(
+      config.domain.map(({ name }) => parseDomain(name)),
+      config.data,
+    )
+    const [first] = domains.keys()
+    if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
+    const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
+
+    const hints = createHints()
+    const database = closing.use(
+      await Database.open(
+        join(config.data, 'store'),
+        lists => hints.notify(lists),
+        () => randomBytes(4).toString('hex'),
+      ),
+    )
+    const store = new Store(database)
+    const accounts = new Accounts({ store, domains, clock })
+    for (const domain of domains.keys()) {
+      const { objectBytes, frameBytes, recipients } = config.limits
+      const facts = {
+        limits: { objectBytes, frameBytes, recipients },
+        software: options.software.name,
+        softwareVersion: options.software.version,
+      }
+      await ensureServerObject(domain, facts, { store, accounts, clock })
+    }
+
+    const resolver = closing.use(
+      createResolver({
+        servers:
+          config.dns.servers.length > 0 ? config.dns.servers : isIsland ? ['127.0.0.1'] : systemServers(),
+      }),
+    )
+    const keys = createDomainKeys({
+      resolver,
+      clock,
+      findOwn: domain => {
+        const own = domains.get(domain as Domain)
+        return own === undefined ? undefined : [own.key]
+      },
+      onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
+    })
+
+    const isKnown = (domain: string): boolean => database.head(listOf.outbox(domain)).number > 0
+    const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
+    const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
+    const dial: Dial = async (target, note, signal) => {
+      const { host, address, port, to, as } = target
+      const channel = await note.step('connect', { host, address, port }, () =>
+        dialChannel(target, signal, ca),
+      )
+      const session = await note.step('hello', { as: to, host }, () =>
+        Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}` }),
+      )
+      // The race was won by another host meanwhile.
+      if (signal.aborted) session.close(new FmtpError('FMTP_DISCONNECTED'))
+      return session
+    }
+    const guard = createGuard({ allow: config.guard.allow, clock })
+    const reach = createReach({
+      resolver,
+      keys,
+      guard,
+      dial,
+      peers: connections,
+      clock,
+      random: Math.random,
+      isIsland,
+    })
+    const onStep = (climb: string) => (about: string, step: object) =>
+      log.info({ climb, about, ...step }, 'route')
+    const lookup = createLookup({
+      store,
+      keys,
+      reach,
+      clock,
+      as: first,
+      isOwnDomain: domain => accounts.isOwnDomain(domain),
+      findOwn: (id: ObjectId) => reveal.findFor(id, []),
+      onStep: onStep('lookup'),
+    })
+
+    const reveal = createReveal({ store, accounts, lookup, hints, clock, followMs })
+    const rates = createRates({
+      perSecond: config.limits.unknownPeerPerSecond,
+      burst: config.limits.unknownPeerBurst,
+      exempt: config.limits.exempt,
+      isKnown,
+    })
+    const judging = {
+      store,
+      findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
+      boxBytes: config.limits.boxBytes,
+    }
+    const { objectBytes } = config.limits
+    const admit = createAdmit({
+      ...judging,
+      keys,
+      clock,
+      objectBytes,
+      isOwnDomain: domain => accounts.isOwnDomain(domain),
+      blockedDomains: config.block.domains,
+      spend: (domain, remote) => rates.spendObject(domain, remote),
+      onDecision: decision => {
+        const isTaken = decision.outcome === 'stored' || decision.outcome === 'duplicate'
+        if (!isTaken) log.info({ ...decision }, 'admit')
+        else if (log.isDebug) log.debug({ ...decision }, 'admit')
+      },
+    })
+    const publish = createPublish({
+      ...judging,
+      accounts,
+      keys,
+      clock,
+      isIsland,
+      objectBytes,
+      onPublished: record => {
+        if (log.isDebug) log.debug(record, 'publish')
+      },
+    })
+
+    const direct = createDirect({ lookup, peers: connections, reach, clock, onStep: onStep('contact') })
+    const courier = closing.use(
+      await Courier.start({
+        store,
+        hints,
+        clock,
+        random: Math.random,
+        isOpen: domain => connections.find(domain) !== undefined,
+        lookUp: async recipients => {
+          for (const outcome of await Promise.all(
+            recipients.slice(0, 10).map(address => lookup({ address })),
+          )) {
+            if (outcome.outcome === 'unreachable') throw outcome.error
+          }
+        },
+        findOutgoing: (id, version) => {
+          const object = reveal.findFor(id as ObjectId, [ownerOf(id as ObjectId)])
+          const outgoing = object?.kind === 'user' ? reveal.findFor(id as ObjectId, []) : object
+          return outgoing?.version === version ? outgoing : undefined
+        },
+        reach: (domain, as, note) => reach.domain(domain, as, note),
+        reachDirect: direct,
+        onEvent: (event, record) => {
+          if (event === 'deliver.answer') log.debug(record, event)
+          else log.info(record, event)
+        },
+      }),
+    )
+
+    const sessionPorts: SessionPorts = {
+      domains,
+      accounts,
+      keys,
+      clock,
+      log,
+      admit,
+      publish,
+      reveal,
+      hosts: [...domains.keys(), ...config.listen.hosts],
+      window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
+      frameBytes: config.limits.frameBytes,
+      spendTry: (remote, address) => rates.spendTry(remote, address),
+      onIdentified: session => onIdentified(session),
+      onClosed: session => connections.remove(session),
+    }
+
+    function onChannel(channel: Channel): void {
+      connections.add(Session.answer(channel, sessionPorts))
+    }
+
+    function onIdentified(session: Session): void {
+      connections.add(session)
+      connections.identify(session)
+      const { standing } = session
+      if (standing?.role === 'server') {
+        const heard = [keyOf.peer(standing.name), String(clock.now())] as const
+        database.commit([{ puts: [heard], isRelaxed: true }]).catch(logFailure('peer'))
+        courier.wake(standing.name, true)
+      }
+      if (standing?.role === 'client' && !passed.has(session)) {
+        passed.add(session)
+        passOn(session, standing.name, { store, hints, clock, followMs, reveal, log }).catch(
+          logFailure('passing'),
+        )
+      }
+    }
+    const passed = new WeakSet<Session>()
+
+    function logFailure(what: string): (thrown: unknown) => void {
+      return thrown => {
+        const error = toFmtpError(thrown)
+        if (error.code !== 'FMTP_SHUTTING_DOWN')
+          log.error({ what, code: error.code, reason: error.message }, 'failed')
+      }
+    }
+
+    const certificate = await openCertificate(join(config.data, 'tls'), first, clock)
+    const tcp = []
+    for (const endpoint of config.listen.tcp.map(requireEndpoint)) {
+      const listener = await listenTcp({
+        endpoint,
+        certificate,
+        maxConnections: config.http.maxConnections,
+        onChannel,
+      })
+      closing.defer(() => listener.close())
+      tcp.push(listener)
+    }
+    const web = createWeb({ reveal, accounts, log })
+    const http = []
+    for (const endpoint of config.listen.http.map(requireEndpoint)) {
+      const listener = await listenHttp({
+        ...config.http,
+        endpoint,
+        isBehindProxy: config.http.behindProxy,
+        frameBytes: config.limits.frameBytes,
+        answer: web.callback(),
+        onChannel,
+      })
+      closing.defer(() => listener.close())
+      http.push(listener)
+    }
+
+    closing.defer(() => connections.closeAll())
+    if (!isIsland) void greetPeers()
+
+    /** A server that was away tells those it talks with, so that what waits for it comes at once. */
+    async function greetPeers(): Promise<void> {
+      const sinceMs = clock.now() - limits.peersMs
+      const rows = await database.scan(rangeOf('peer'), { limit: 10_000 })
+      const recent = rows
+        .filter(([, heardAt]) => Number(heardAt) >= sinceMs)
+        .sort(([, left], [, right]) => Number(right) - Number(left))
+      for (let at = 0; at < recent.length; at += limits.peersAtOnce) {
+        const some = recent.slice(at, at + limits.peersAtOnce)
+        await Promise.allSettled(
+          some.map(([key]) => {
+            const domain = lastPart(key) as Domain
+            const note = createNote('domain', { clock, onStep: step => onStep('greet')(domain, step) })
+            return reach.domain(domain, first as Domain, note)
+          }),
+        )
+      }
+    }
+
+    return { accounts, domains, tcp, http, [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose]() }
+  } catch (thrown) {
+    await closing[Symbol.asyncDispose]()
+    throw thrown
+  }
+}
+
+/** The certificate of the TCP listener, made at the first start. */
+async function openCertificate(folder: string, name: string, clock: Clock): Promise<Certificate> {
+  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  if (existsSync(certFile) && existsSync(keyFile)) {
+    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
+  }
+  const certificate = await makeCertificate(name, clock.now())
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  writeFileSync(keyFile, certificate.key, { mode: 0o600 })
+  writeFileSync(certFile, certificate.cert)
+  return certificate
+}
+
+function requireEndpoint(text: string) {
+  const endpoint = findEndpoint(text)
+  if (endpoint === undefined) throw new FmtpError('FMTP_CONFIG', `${text} is not an address and port`)
+  return endpoint
+}

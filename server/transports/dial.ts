@@ -1,0 +1,88 @@
+/** Calls another server or a listening client: TLS over TCP, or WebSocket over TLS; to the address that was judged. */
+import { isIP } from 'node:net'
+import { connect } from 'node:tls'
+import { WebSocket } from 'ws'
+import type { Target } from '../../routing/peer.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
+import { domainOf } from '../../schemas/names.ts'
+import type { Channel } from '../../wire/channel.ts'
+import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
+import { alpn, secureChannel } from '../../wire/secure-channel.ts'
+import { path, subprotocol } from './websocket.ts'
+
+/** @throws {FmtpError} FMTP_CONNECT_FAILED */
+export function dialChannel(target: Target, signal: AbortSignal, ca: readonly string[]): Promise<Channel> {
+  return target.protocol === 'wss' ? dialWebSocket(target, signal, ca) : dialTcp(target, signal)
+}
+
+function dialTcp({ host, address, port, to }: Target, signal: AbortSignal): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: address,
+      port,
+      servername: domainOf(to),
+      ALPNProtocols: [alpn],
+      minVersion: 'TLSv1.3',
+      // Certificates may be self-made: the proof of the hello is bound to this channel (protocol §5.3).
+      rejectUnauthorized: false,
+    })
+    const fail = (reason: string, cause?: Error): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      socket.destroy()
+      reject(new FmtpError('FMTP_CONNECT_FAILED', `${host} (${address}:${port}): ${reason}`, { cause }))
+    }
+    const abort = (): void => fail('another host answered first')
+    const timer = setTimeout(() => fail('no answer in time'), limits.connectMs)
+    signal.addEventListener('abort', abort, { once: true })
+    socket.once('error', error => fail(error.message, error))
+    socket.once('secureConnect', () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      socket.setNoDelay(true)
+      resolve(secureChannel(socket))
+    })
+  })
+}
+
+function dialWebSocket(
+  { host, address, port }: Target,
+  signal: AbortSignal,
+  ca: readonly string[],
+): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const urlHost = isIP(host) === 6 ? `[${host}]` : host
+    const socket = new WebSocket(`wss://${urlHost}:${port}${path}`, [subprotocol], {
+      ...(ca.length === 0 ? {} : { ca: [...ca] }),
+      lookup: (_host, options, callback) => {
+        const family = isIP(address)
+        if (options.all === true) callback(null, [{ address, family }])
+        else callback(null, address, family)
+      },
+      handshakeTimeout: limits.connectMs,
+      maxPayload: limits.frameBytes,
+      perMessageDeflate: false,
+      followRedirects: false,
+    })
+    const abort = (): void => socket.terminate()
+    signal.addEventListener('abort', abort, { once: true })
+    socket.once('error', cause => {
+      signal.removeEventListener('abort', abort)
+      reject(
+        new FmtpError('FMTP_CONNECT_FAILED', `${host} (${address}:${port}): ${cause.message}`, { cause }),
+      )
+    })
+    socket.once('open', () => {
+      signal.removeEventListener('abort', abort)
+      socket.pause()
+      resolve(
+        messageChannel(socket as unknown as MessageSocket, {
+          remote: address,
+          binding: host,
+          isConfidential: true,
+        }),
+      )
+    })
+  })
+}

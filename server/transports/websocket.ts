@@ -1,0 +1,89 @@
+/** FMTP over WebSocket at `/fmtp` of the HTTP server (protocol §4.2). */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { limits } from '../../schemas/limits.ts'
+import type { Channel } from '../../wire/channel.ts'
+import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
+
+/** The WebSocket subprotocol of FMTP. */
+export const subprotocol = 'fmtp.1'
+export const path = '/fmtp'
+
+export interface WebSocketOptions {
+  readonly frameBytes: number
+  readonly isBehindProxy: boolean
+  onChannel(channel: Channel): void
+}
+
+export function serveWebSockets(server: Server, options: WebSocketOptions): { close(): void } {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: options.frameBytes,
+    perMessageDeflate: false,
+    handleProtocols: offered => (offered.has(subprotocol) ? subprotocol : false),
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy())
+    if (new URL(request.url ?? '/', 'http://localhost').pathname !== path)
+      return refuse(socket, '404 Not Found')
+    const offered = request.headers['sec-websocket-protocol'] ?? ''
+    if (!offered.split(',').some(name => name.trim() === subprotocol))
+      return refuse(socket, '400 Bad Request')
+    sockets.handleUpgrade(request, socket, head, webSocket => {
+      keepAlive(webSocket)
+      options.onChannel(messageChannel(corked(webSocket, socket), originOf(request, options.isBehindProxy)))
+    })
+  })
+  return {
+    close: () => {
+      for (const socket of sockets.clients) socket.terminate()
+      sockets.close()
+    },
+  }
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}
+
+/** Who connected. Behind a proxy the last address it added counts, and the way to it is the operator's to guard. */
+function originOf(request: IncomingMessage, isBehindProxy: boolean) {
+  const remote = request.socket.remoteAddress ?? ''
+  const forwarded = String(request.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .at(-1)
+    ?.trim()
+  const isEncrypted = 'encrypted' in request.socket
+  return {
+    remote: isBehindProxy && forwarded !== undefined && forwarded !== '' ? forwarded : remote,
+    binding: '',
+    isConfidential: isEncrypted || isBehindProxy || isLoopback(remote),
+  }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
+}
+
+/** Gathers the messages of one turn of the event loop into one write. */
+export function corked(webSocket: WebSocket, stream: Duplex): MessageSocket {
+  return Object.assign(webSocket as MessageSocket & WebSocket, {
+    cork: () => stream.cork(),
+    uncork: () => stream.uncork(),
+  })
+}
+
+/** A peer that leaves a ping without an answer until the next one is gone. */
+function keepAlive(webSocket: WebSocket): void {
+  let isAlive = true
+  webSocket.on('pong', () => {
+    isAlive = true
+  })
+  const timer = setInterval(() => {
+    if (!isAlive) return webSocket.terminate()
+    isAlive = false
+    webSocket.ping()
+  }, limits.pingAfterMs).unref()
+  webSocket.on('close', () => clearInterval(timer))
+}
