@@ -14,6 +14,7 @@ import {
   type Answer,
   type DescribeQuery,
   failureAnswer,
+  goodbyeError,
   Pairing,
   type Reply,
   type RequestQuery,
@@ -247,7 +248,7 @@ export class Connection {
           throw new FmtpError('FMTP_WRONG_STATE', 'a hello that nobody waits for')
         return this.#hellos.resolve(frame)
       }
-      if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame.code, frame.text))
+      if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame.code))
       this.#pairing.take(frame, text.length)
     } catch (thrown) {
       this.#refuse(text, toFmtpError(thrown))
@@ -270,9 +271,4 @@ export class Connection {
     this.#channel.close()
     this.#handlers.onClose?.(error)
   }
-}
-
-function goodbyeError(code: string | undefined, text: string | undefined): FmtpError {
-  const isKnown = code !== undefined && Object.hasOwn(failures, code)
-  return new FmtpError(isKnown ? (code as keyof typeof failures) : 'FMTP_DISCONNECTED', text)
 }

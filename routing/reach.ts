@@ -5,7 +5,7 @@
 import type { Clock } from '../objects/clock.ts'
 import type { DomainKeys } from '../objects/seal.ts'
 import type { Contact } from '../schemas/contact.ts'
-import { FmtpError } from '../schemas/failures.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
 import type { Guard } from './guard.ts'
@@ -56,10 +56,15 @@ export function createReach(ports: ReachPorts): Reach {
     const targets = hosts.value.hosts.flatMap(({ host, port, addresses }) =>
       addresses.map((address): Target => ({ protocol: 'tcp', host, address, port, to: domain, as })),
     )
-    return dialFirst(targets, note)
+    // A domain that is down has its own schedule; only a host that is not the domain's rests.
+    return dialFirst(targets, note, error => !error.isTemporary)
   }
 
-  function dialFirst(targets: readonly Target[], note: Note): Promise<Peer> {
+  function dialFirst(
+    targets: readonly Target[],
+    note: Note,
+    isToRest: (error: FmtpError) => boolean,
+  ): Promise<Peer> {
     const attempts = targets.map(target => async (signal: AbortSignal) => {
       ports.guard.check(target.address, target.port)
       if (ports.guard.isResting(target.host, target.port)) throw new FmtpError('FMTP_RESTING', target.host)
@@ -67,7 +72,7 @@ export function createReach(ports: ReachPorts): Reach {
         return await ports.dial(target, note, signal)
       } catch (thrown) {
         // A host that lost the race did nothing wrong.
-        if (!signal.aborted) ports.guard.rest(target.host, target.port)
+        if (!signal.aborted && isToRest(toFmtpError(thrown))) ports.guard.rest(target.host, target.port)
         throw thrown
       }
     })
@@ -88,20 +93,27 @@ export function createReach(ports: ReachPorts): Reach {
       return flight
     },
 
-    async contact({ host, port, protocol }, owner, as, note) {
-      if (ports.isIsland) throw new FmtpError('FMTP_ISLAND', host)
-      if (protocol === 'udp') throw new FmtpError('FMTP_NOT_OFFERED', 'udp takes no describes')
-      if (ports.guard.isResting(host, port)) throw new FmtpError('FMTP_RESTING', `${host}:${port}`)
-      const addresses = await note.step(
-        'addresses',
-        found => ({ host, addresses: found }),
-        () => findAddresses(host),
-      )
-      return dialFirst(
-        addresses.map(address => ({ protocol, host, address, port, to: owner, as })),
-        note,
-      )
+    contact(contact, owner, as, note) {
+      const key = `${as} ${owner} ${contact.protocol} ${contact.host}:${contact.port}`
+      const flight =
+        flights.get(key) ?? dialContact(contact, owner, as, note).finally(() => flights.delete(key))
+      flights.set(key, flight)
+      return flight
     },
+  }
+
+  async function dialContact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer> {
+    const { host, port, protocol } = contact
+    if (ports.isIsland) throw new FmtpError('FMTP_ISLAND', host)
+    if (protocol === 'udp') throw new FmtpError('FMTP_NOT_OFFERED', 'udp takes no describes')
+    if (ports.guard.isResting(host, port)) throw new FmtpError('FMTP_RESTING', `${host}:${port}`)
+    const addresses = await note.step(
+      'addresses',
+      found => ({ host, addresses: found }),
+      () => findAddresses(host),
+    )
+    const targets = addresses.map((address): Target => ({ protocol, host, address, port, to: owner, as }))
+    return dialFirst(targets, note, () => true)
   }
 
   async function findAddresses(host: string): Promise<readonly string[]> {

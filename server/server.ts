@@ -211,8 +211,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         reach: (domain, as, note) => reach.domain(domain, as, note),
         reachDirect: direct,
         onEvent: (event, record) => {
-          if (event === 'deliver.answer') log.debug(record, event)
-          else log.info(record, event)
+          if (!isRoutine(event, record)) log.info(record, event)
+          else if (log.isDebug) log.debug(record, event)
         },
       }),
     )
@@ -318,6 +318,16 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     await closing[Symbol.asyncDispose]()
     throw thrown
   }
+}
+
+/** What happens with every object, and is worth a line only to who looks closely. */
+function isRoutine(event: string, record: Readonly<Record<string, unknown>>): boolean {
+  return (
+    event === 'deliver.sent' ||
+    event === 'deliver.answer' ||
+    event === 'deliver.direct' ||
+    record.what === 'reuse'
+  )
 }
 
 /** The certificate of the TCP listener, made at the first start. */

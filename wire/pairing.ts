@@ -285,3 +285,12 @@ export function answerError(answer: Pick<Answer, 'outcome' | 'code' | 'text' | '
   const options = answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }
   return new FmtpError(code, `answered ${answer.outcome} ${answer.code ?? ''}`, options)
 }
+
+/** Why the other side said goodbye; an unknown code is a disconnection like any other. */
+export function goodbyeError(code: string | undefined): FmtpError {
+  const isKnown = code !== undefined && findFailure(code) !== undefined
+  return new FmtpError(
+    isKnown ? (code as FailureCode) : 'FMTP_DISCONNECTED',
+    `the other side said goodbye ${code ?? ''}`,
+  )
+}

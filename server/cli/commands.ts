@@ -16,6 +16,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./serve.ts')).serve(args),
   },
   {
+    name: 'demo',
+    takes: '[--conversation FILE] [--keep]',
+    does: 'plays the first conversation between two servers on loopback',
+    run: async args => (await import('./demo.ts')).demo(args),
+  },
+  {
     name: 'login',
     takes: 'LINK',
     does: 'enrols this device with a log-in link',

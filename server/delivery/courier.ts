@@ -251,26 +251,26 @@ class Worker {
     const as = domainOf(object.owner as Name)
     const direct = await this.#ports.reachDirect(entry.for, as)
     for (const peer of direct) void this.#describeDirect(peer, object, entry)
-    const peer = await this.#ports.reach(this.#domain, as, quiet)
+    const peer = await this.#ports.reach(this.#domain, as, this.#note(entry))
     const startMs = this.#ports.clock.now()
-    const answer = await peer.describe({ object, for: [...entry.for] })
-    const results: readonly Result[] = answer.results ?? entry.for.map(to => ({ ...answer, for: to }))
-    this.#ports.onEvent('deliver.answer', {
+    const record = {
       id: entry.id,
       kind: object.kind,
       owner: object.owner,
       domain: this.#domain,
       host: peer.host,
-      results,
-      ms: this.#ports.clock.now() - startMs,
-    })
+    }
+    this.#ports.onEvent('deliver.sent', record)
+    const answer = await peer.describe({ object, for: [...entry.for] })
+    const results: readonly Result[] = answer.results ?? entry.for.map(to => ({ ...answer, for: to }))
+    this.#ports.onEvent('deliver.answer', { ...record, results, ms: this.#ports.clock.now() - startMs })
     return entry.for.filter(to => isTemporary(results.find(result => result.for === to)))
   }
 
   /** Sooner, and nothing more: the home gets the object whatever comes of this. */
   async #describeDirect(peer: Peer, object: FmtpObject, entry: OutboxEntry): Promise<void> {
     const startMs = this.#ports.clock.now()
-    const base = { id: object.id, kind: object.kind, host: peer.host, to: peer.name }
+    const base = { id: object.id, kind: object.kind, owner: object.owner, host: peer.host, to: peer.name }
     try {
       const answer = await peer.describe({ object, for: entry.for.filter(to => to === peer.name) })
       this.#ports.onEvent('deliver.direct', {
@@ -366,8 +366,6 @@ class Worker {
     if (this.#done > this.#cursor && !this.#closing.signal.aborted) this.#settle(0)
   }
 }
-
-const quiet: Note = { add: () => undefined, step: async (_what, _detail, work) => await work() }
 
 /** Codes that say nothing of the object: the whole domain waits. */
 function isAboutDomain(error: FmtpError): boolean {

@@ -18,6 +18,8 @@ import {
   type Answer,
   type DescribeQuery,
   failureAnswer,
+  goodbyeError,
+  type Inquiry,
   Pairing,
   type Reply,
   type RequestQuery,
@@ -100,7 +102,7 @@ export class Session implements Peer {
         onRelief: () => this.#channel.resume(),
         drained: () => this.#drained(),
         answerDescribe: frame => this.#answered('describe', this.#takeDescribe(frame)),
-        answerRequest: inquiry => this.#answered('request', this.#takeRequest(inquiry)),
+        answerRequest: inquiry => this.#answered('request', this.#takeRequest(this.#watched(inquiry))),
       },
       ports.window,
     )
@@ -398,6 +400,20 @@ export class Session implements Peer {
     return turn
   }
 
+  /** The same inquiry, which leaves a record of what was handed over. */
+  #watched(inquiry: Inquiry): Inquiry {
+    if (!this.#ports.log.isDebug) return inquiry
+    const to = this.#standing?.role === 'guest' ? 'guest' : this.#standing?.name
+    return {
+      ...inquiry,
+      describe: query => {
+        const { id, kind, contacts } = query.object as { id?: string; kind?: string; contacts?: unknown }
+        this.#ports.log.debug({ id, kind, to, ...(contacts === undefined ? {} : { contacts }) }, 'described')
+        inquiry.describe(query)
+      },
+    }
+  }
+
   /** What went wrong is told by its code; what nobody foresaw is logged here, once. */
   async #answered(verb: string, answering: Promise<Answer>): Promise<Answer> {
     try {
@@ -437,7 +453,7 @@ export class Session implements Peer {
 
   #takeGoodbye(code: string | undefined): void {
     this.#ports.log.info({ remote: this.#channel.remote, code }, 'goodbye')
-    const error = new FmtpError('FMTP_DISCONNECTED', `goodbye ${code ?? ''}`)
+    const error = goodbyeError(code)
     this.#channel.close()
     this.#end(error)
   }
