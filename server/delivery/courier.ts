@@ -15,6 +15,7 @@ import type { Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import type { ReachDirect } from './direct.ts'
 import type { OutboxEntry } from './outbox.ts'
 import { waitMs } from './schedule.ts'
 
@@ -31,8 +32,8 @@ export interface CourierPorts {
   lookUp(recipients: readonly Address[]): Promise<void>
   /** A proven connection to the domain in the name of the author's domain. */
   reach(domain: Domain, as: Domain, note: Note): Promise<Peer>
-  /** Connections to the recipients' own devices, where their objects recommend any; tried within a moment. */
-  reachDirect(recipients: readonly Address[], as: Domain): Promise<readonly Peer[]>
+  /** Gives connections to the recipients' own devices, where their objects recommend any; waits a moment at most. */
+  readonly reachDirect: ReachDirect
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
 }
 
@@ -249,8 +250,7 @@ class Worker {
     // A newer version follows in the list, or took this one's place.
     if (object === undefined) return []
     const as = domainOf(object.owner as Name)
-    const direct = await this.#ports.reachDirect(entry.for, as)
-    for (const peer of direct) void this.#describeDirect(peer, object, entry)
+    await this.#ports.reachDirect(entry.for, as, peer => void this.#describeDirect(peer, object, entry))
     const peer = await this.#ports.reach(this.#domain, as, this.#note(entry))
     const startMs = this.#ports.clock.now()
     const record = {

@@ -20,7 +20,17 @@ export interface DirectPorts {
   onStep(about: Address, step: Step): void
 }
 
-export type ReachDirect = (recipients: readonly Address[], as: Domain) => Promise<readonly Peer[]>
+/**
+ * Calls `onPeer` with each device of a recipient that could be reached, whenever that is. Resolves when all were tried, or
+ * after a moment: nothing waits longer for what is only sooner.
+ */
+export type ReachDirect = (
+  recipients: readonly Address[],
+  as: Domain,
+  onPeer: (peer: Peer) => void,
+) => Promise<void>
+
+const recipientsMost = 100
 
 export function createDirect(ports: DirectPorts): ReachDirect {
   async function reachOne(recipient: Address, as: Domain): Promise<Peer | undefined> {
@@ -29,10 +39,7 @@ export function createDirect(ports: DirectPorts): ReachDirect {
     const found = await ports.lookup({ address: recipient })
     if (found.outcome !== 'found') return undefined
     const contacts = (found.object as User).contacts ?? []
-    if (contacts.length === 0) return undefined
-    const attempt = climbContacts(contacts, recipient, as)
-    // Slower than that, it serves the next object.
-    return Promise.race([attempt, ports.clock.sleep(limits.nextHostMs).then(() => undefined)])
+    return contacts.length === 0 ? undefined : climbContacts(contacts, recipient, as)
   }
 
   async function climbContacts(
@@ -57,8 +64,13 @@ export function createDirect(ports: DirectPorts): ReachDirect {
     return found?.name === recipient ? found : undefined
   }
 
-  return async (recipients, as) => {
-    const peers = await Promise.all(recipients.slice(0, 100).map(recipient => reachOne(recipient, as)))
-    return peers.filter(peer => peer !== undefined)
+  return async (recipients, as, onPeer) => {
+    const attempts = recipients.slice(0, recipientsMost).map(async recipient => {
+      const peer = await reachOne(recipient, as)
+      if (peer !== undefined) onPeer(peer)
+    })
+    const over = new AbortController()
+    const tried = Promise.allSettled(attempts).then(() => over.abort())
+    await Promise.race([tried, ports.clock.sleep(limits.nextHostMs, over.signal)])
   }
 }
