@@ -5,7 +5,7 @@
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
-import { type DomainKeys, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
+import { believeStored, type DomainKeys, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
 import { entryText, listsOf, objectWrite } from '../../objects/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
@@ -69,12 +69,12 @@ export function createAdmit(ports: AdmitPorts): Admit {
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
   }
 
-  /** True where this version is here already: then its seal was verified, and only the boxes are looked at. */
-  function isKnown(object: FmtpObject): boolean {
+  /** This very version, where it is here already: then its seal was verified, and only the boxes are looked at. */
+  function findKnown(object: FmtpObject): VerifiedObject | undefined {
     const here = store.findObject(object.id)
-    if (here === undefined || here.version < object.version) return false
+    if (here === undefined || here.version < object.version) return undefined
     if (here.version > object.version) throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
-    return here.hash === object.hash
+    return here.hash === object.hash ? believeStored(here) : undefined
   }
 
   async function write(verified: VerifiedObject, accepted: readonly Judged[]): Promise<boolean> {
@@ -111,12 +111,12 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
     await pass(object, standing)
-    const isDuplicate = isKnown(object)
+    const known = findKnown(object)
     // Users of ours publish; what others bring of theirs is believed only where it is here already: a forward.
-    if (!isDuplicate && ports.isOwnDomain(domainOf(object.owner as Name))) {
+    if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
-    const verified = await verify(object)
+    const verified = known ?? (await verify(object))
     for (;;) {
       const judged = await Promise.all(recipients.map(recipient => judgeOne(verified, recipient, standing)))
       const accepted = judged.filter(
@@ -124,7 +124,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
       )
       if (accepted.length > 0 && !(await write(verified, accepted))) {
         // Another version came between reading and writing: look again.
-        isKnown(object)
+        findKnown(object)
         continue
       }
       const ms = ports.clock.now() - startMs
@@ -140,7 +140,12 @@ export function createAdmit(ports: AdmitPorts): Admit {
         })
       }
       const results = judged.map(({ result }) => result)
-      return { outcome: wholeOutcome(results, isDuplicate), results, id: object.id, version: object.version }
+      return {
+        outcome: wholeOutcome(results, known !== undefined),
+        results,
+        id: object.id,
+        version: object.version,
+      }
     }
   }
 

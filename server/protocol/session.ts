@@ -165,11 +165,21 @@ export class Session implements Peer {
   }
 
   describe(query: DescribeQuery): Promise<Answer> {
-    return this.#pairing.describe(query)
+    return this.#alive(this.#pairing.describe(query))
   }
 
   request(query: RequestQuery): Promise<Reply> {
-    return this.#pairing.request(query)
+    return this.#alive(this.#pairing.request(query))
+  }
+
+  /** A connection that leaves something unanswered is half dead: the next one who needs the peer calls anew. */
+  async #alive<T>(asking: Promise<T>): Promise<T> {
+    try {
+      return await asking
+    } catch (thrown) {
+      if (thrown instanceof FmtpError && thrown.code === 'FMTP_TIMEOUT') this.#fail(thrown, true)
+      throw thrown
+    }
   }
 
   drained(): Promise<void> {
