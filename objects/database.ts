@@ -252,6 +252,12 @@ class GroupBatch {
   }
 }
 
+function reasonOf(cause: unknown): string {
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+  if (!(inner instanceof Error)) return String(inner)
+  return 'code' in inner && inner.code === 'LEVEL_LOCKED' ? 'is another server running on it?' : inner.message
+}
+
 function parseHead(text: string | undefined): Head {
   const [number = '0', bytes = '0'] = text?.split(' ') ?? []
   return { number: Number(number), bytes: Number(bytes) }
