@@ -78,12 +78,12 @@ export class Database implements AsyncDisposable {
     const path = resolve(folder)
     // LevelDB's own lock is lost when the same process opens a folder twice.
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
-    mkdirSync(path, { recursive: true, mode: 0o700 })
     const database = new Database(path, onAppended)
     try {
+      mkdirSync(path, { recursive: true, mode: 0o700 })
       await database.#level.open()
     } catch (cause) {
-      throw new FmtpError('FMTP_STORE', `${path} can not be opened: is another server running on it?`, {
+      throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, {
         cause,
       })
     }

@@ -66,7 +66,7 @@ export function requireDevice(address: string | undefined): Device {
   if (file === undefined || !files.includes(file)) {
     throw new FmtpError(
       'FMTP_NOT_FOUND',
-      `${address ?? 'nobody'} is not logged in here; run: fmtp login LINK`,
+      `${address === undefined ? 'nobody is' : `${address} is not`} logged in here; run: fmtp login LINK`,
     )
   }
   return JSON.parse(readFileSync(join(folder, file), 'utf8')) as Device
