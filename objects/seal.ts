@@ -65,17 +65,19 @@ function digestBytes(object: object): Uint8Array {
 
 /** Seals an object that is whole. Believed without a look: the key is our own. */
 export function sealObject<O extends FmtpObject>(unsealed: Unsealed<O>, key: SealingKey): VerifiedObject<O> {
-  const digest = digestBytes(unsealed)
+  // Members in order from the start, so that this and every later reader take the short way to the canonical form.
+  const { encryptedKey: _, hash: __, ...members } = unsealed as unknown as FmtpObject
+  const digest = sha256(canonicalText(inOrder(members)))
   const hash = signJws('fmtp-hash', digest, key.signer)
-  // Members in order, so that every later reader takes the short way to the canonical form.
-  const object = sorted({ ...unsealed, encryptedKey: key.credential, hash }) as O
+  const object = inOrder({ ...members, encryptedKey: key.credential, hash }) as O
   return believe(object, toBase64url(digest), key.signer.kid)
 }
 
-function sorted(value: object): object {
-  const names = Object.keys(value).sort()
-  const record = value as Record<string, unknown>
-  return Object.fromEntries(names.map(name => [name, record[name]]))
+function inOrder(value: object): object {
+  const record = value as Readonly<Record<string, unknown>>
+  const ordered: Record<string, unknown> = {}
+  for (const name of Object.keys(record).sort()) ordered[name] = record[name]
+  return ordered
 }
 
 function believe<O extends FmtpObject>(object: O, digest: string, thumbprint: string): VerifiedObject<O> {
