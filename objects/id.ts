@@ -1,4 +1,4 @@
-/** Mints ids (protocol §2.3): milliseconds, then chance, so that ids sort by time and never collide. */
+/** Mints ids (protocol §2.6): milliseconds, then chance, so that ids sort by time and never collide. */
 import { randomBytes } from 'node:crypto'
 import { makeObjectId, type Name, type ObjectId } from '../schemas/names.ts'
 

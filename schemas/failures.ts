@@ -34,7 +34,7 @@ const closing = (text: string, status = 400, isTemporary = false): Failure => ({
 })
 
 export const failures = {
-  // frames (protocol §3)
+  // frames (protocol §3, §4)
   FMTP_NOT_JSON: closing('This line is not a JSON object in UTF-8.'),
   FMTP_FRAME_TOO_LARGE: closing('This frame is larger than the limit.', 413),
   FMTP_TOO_DEEP: closing('This frame is nested deeper than the limit.'),
