@@ -62,7 +62,7 @@ http = ["${address}:0"]
 hosts = ["${address}"]
 
 [limits]
-exempt = ["127.77.0.0/16"]
+exempt = ["127.0.0.0/8"]
 `
 
 export async function runCrashes(options: CrashOptions): Promise<CrashReport> {

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type LoginLink, parseLink } from '../../client/link.ts'
 
@@ -66,6 +67,16 @@ export class Command implements AsyncDisposable {
   /** All that it has said on standard output. */
   get output(): string {
     return this.#output
+  }
+
+  /** Waits until its log says this. @throws when the process ends before, or in time */
+  async logs(text: string, limitMs = 10_000): Promise<void> {
+    const endMs = Date.now() + limitMs
+    while (!readFileSync(this.#logFile, 'utf8').includes(text)) {
+      if (!this.isRunning) throw new Error(`${this.name} ended early: ${this.#failure ?? this.logTail}`)
+      if (Date.now() > endMs) throw new Error(`${this.name} did not log ${text}: ${this.logTail}`)
+      await sleep(20)
+    }
   }
 
   /** The end of its log, for a person who asks why. */
