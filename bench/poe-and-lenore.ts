@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Address, parseAddress } from '../schemas/names.ts'
+import { Command, type Ready, ServerProcess } from '../test/support/fmtp-process.ts'
 import { logInByToken, type Watching } from '../test/support/log-in.ts'
-import { Command, type Ready, ServerProcess } from '../test/support/server-process.ts'
 
 export const edgar = parseAddress('edgar@poe.net')
 export const lost = parseAddress('lost@lenore.org')

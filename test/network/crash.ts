@@ -12,9 +12,9 @@ import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
 import type { Address, ObjectId } from '../../schemas/names.ts'
 import { answerError } from '../../wire/pairing.ts'
+import { ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
 import { createRandom, type Random } from '../support/random.ts'
-import { ServerProcess } from '../support/server-process.ts'
 import { findFaults, type Known } from './store-check.ts'
 
 export interface CrashOptions {

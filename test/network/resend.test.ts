@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/names.ts'
+import { ServerProcess } from '../support/fmtp-process.ts'
 import { logInByToken } from '../support/log-in.ts'
-import { ServerProcess } from '../support/server-process.ts'
 
 const config = `
 [[domain]]

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/names.ts'
+import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
 import { logInByToken } from '../support/log-in.ts'
-import { mainFile, ServerProcess } from '../support/server-process.ts'
 import { readSyncs, type SyncReport, traced } from './sync-trace.ts'
 
 const config = `
