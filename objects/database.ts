@@ -49,6 +49,8 @@ interface Waiting {
 
 const storeVersion = '1'
 const groupWrites = 512
+/** What an iterator reads ahead in one go. */
+const highWaterMarkBytes = 256 * 1024
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
@@ -129,13 +131,9 @@ export class Database implements AsyncDisposable {
     range: Range,
     options: ScanOptions = {},
   ): Promise<readonly (readonly [key: string, value: string])[]> {
-    const limit = options.limit ?? 1000
-    const iterator = this.#level.iterator({ ...range, limit, reverse: options.isReverse === true })
-    try {
-      return await iterator.nextv(limit)
-    } finally {
-      await iterator.close()
-    }
+    const { limit = 1000, isReverse = false } = options
+    // All, because one `nextv` ends at `highWaterMarkBytes`, and a short page would look like the last.
+    return await this.#level.iterator({ ...range, limit, reverse: isReverse, highWaterMarkBytes }).all()
   }
 
   /**

@@ -52,6 +52,8 @@ interface Due {
 
 const lookMs = 5_000
 const underway = 256
+/** How long entries are handed over before retries have their turn again. */
+const turnMs = 5_000
 
 export class Courier implements AsyncDisposable {
   readonly #ports: CourierPorts
@@ -118,13 +120,24 @@ class Worker {
   wake(isBack: boolean): void {
     if (isBack) this.#isBack = true
     this.#woken.abort()
+    this.#onChange()
   }
 
   #isBack = false
 
+  /** Called with each hint and each entry that is settled or failed. */
+  #onChange = (): void => undefined
+
+  #changed(): Promise<void> {
+    return new Promise(resolve => {
+      this.#onChange = resolve
+    })
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     this.#woken.abort()
+    this.#onChange()
     await this.#loop
   }
 
@@ -151,11 +164,8 @@ class Worker {
     if (due !== undefined && due.dueAtMs > clock.now() && !isBack)
       return Math.min(due.dueAtMs - clock.now(), 60_000)
     const nextRetryMs = await this.#runRetries(isBack)
-    while (!this.#closing.signal.aborted && store.database.head(this.#list).number > this.#next) {
-      const isReached = await this.#runEntries()
-      if (!isReached) return this.#waitForDomain()
-    }
-    return Math.min(nextRetryMs, 60_000)
+    if (!(await this.#runEntries())) return this.#waitForDomain()
+    return store.database.head(this.#list).number > this.#next ? 0 : Math.min(nextRetryMs, 60_000)
   }
 
   #waitForDomain(): number {
@@ -168,24 +178,42 @@ class Worker {
     return text === undefined ? undefined : (JSON.parse(text) as Due)
   }
 
-  /** True when the domain took or put off all of a page; false when it could not be reached. */
+  /**
+   * Hands over what waits and what comes meanwhile, each entry as soon as another is settled. Ends when nothing is left
+   * or its turn is over; false when the domain could not be reached, and then all that is unsettled stays in the list.
+   */
   async #runEntries(): Promise<boolean> {
-    const rows = await this.#ports.store.database.scan(entriesAfter(this.#list, this.#next), {
-      limit: underway,
-    })
-    const running: Promise<boolean>[] = []
-    for (const [key, value] of rows) {
-      const number = Number(lastPart(key))
-      const entry = JSON.parse(value) as OutboxEntry
-      // The domain is reached once for all, with the first entry: nothing is started in vain.
-      if (running.length === 0 && !(await this.#isReachable(entry))) return false
-      this.#next = number
-      running.push(this.#runEntry(number, entry))
+    const { store, clock, isOpen } = this.#ports
+    const endMs = clock.now() + turnMs
+    let page: (readonly [key: string, value: string])[] = []
+    let count = 0
+    let isReached = true
+    for (;;) {
+      const mayStart = isReached && !this.#closing.signal.aborted && clock.now() < endMs
+      const [row] = page
+      if (mayStart && row === undefined && store.database.head(this.#list).number > this.#next) {
+        page = [...(await store.database.scan(entriesAfter(this.#list, this.#next), { limit: underway }))]
+      } else if (mayStart && row !== undefined && count < underway) {
+        page.shift()
+        const number = Number(lastPart(row[0]))
+        const entry = JSON.parse(row[1]) as OutboxEntry
+        // The domain is reached once for all, with the first entry: nothing is started in vain.
+        isReached = count === 0 ? await this.#isReachable(entry) : isOpen(this.#domain)
+        if (!isReached) continue
+        this.#next = number
+        // Settled already, before an earlier one failed.
+        if (this.#finished.has(number)) continue
+        count++
+        void this.#runEntry(number, entry).then(isSettled => {
+          count--
+          if (!isSettled) isReached = false
+          this.#onChange()
+        })
+      } else if (count > 0) await this.#changed()
+      else break
     }
-    const taken = await Promise.all(running)
-    if (taken.every(isTaken => isTaken)) return true
-    this.#next = this.#done
-    return false
+    if (!isReached) this.#next = this.#done
+    return isReached
   }
 
   /** Connects where no connection is open, counting the attempt on disk before it is made. */
@@ -228,20 +256,29 @@ class Worker {
     return createNote('domain', { clock: this.#ports.clock, onStep })
   }
 
-  /** True when the entry is settled: taken, refused for good, or put off. */
+  /** True when the entry is settled: taken, refused for good, or put off. Never throws. */
   async #runEntry(number: number, entry: OutboxEntry): Promise<boolean> {
     try {
-      const left = await this.#deliver(entry)
+      const left = await this.#tryEntry(entry)
       if (left.length > 0) await this.#putOff(number, { ...entry, for: left }, undefined)
+      this.#settle(number)
+      return true
     } catch (thrown) {
-      if (this.#closing.signal.aborted) return false
-      const error = toFmtpError(thrown)
-      // The connection went away: the domain's schedule decides, and the entry stays where it is.
-      if (isAboutDomain(error)) return false
-      await this.#putOff(number, entry, undefined)
+      if (!this.#closing.signal.aborted && !isAboutDomain(toFmtpError(thrown)))
+        this.#ports.onEvent('courier.error', { domain: this.#domain, error: String(thrown) })
+      return false
     }
-    this.#settle(number)
-    return true
+  }
+
+  /** Recipients that are left for later. @throws {FmtpError} what is about the domain or our own end */
+  async #tryEntry(entry: OutboxEntry): Promise<readonly Address[]> {
+    try {
+      return await this.#deliver(entry)
+    } catch (thrown) {
+      // The connection went away: the domain's schedule decides, and the entry stays where it is.
+      if (this.#closing.signal.aborted || isAboutDomain(toFmtpError(thrown))) throw thrown
+      return entry.for
+    }
   }
 
   /** Recipients that are to be tried again later. */

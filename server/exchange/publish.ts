@@ -36,17 +36,37 @@ export interface PublishPorts extends JudgePorts {
   }): void
 }
 
+/**
+ * The version that is here already, read once for all that a publish decides: another write may end meanwhile, also
+ * between two lines of ours, and then the commit must find that its text is not this one any more.
+ */
+interface Before {
+  readonly text: string
+  readonly object: Omit<FmtpObject, 'encryptedKey'>
+}
+
+interface Finished {
+  readonly verified: VerifiedObject
+  readonly before: Before | undefined
+}
+
 /** `author` is whom the session proved to be. */
 export type Publish = (frame: DescribeFrame, author: Address) => Promise<Answer>
 
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
 
-  async function finish(value: object, author: Address): Promise<VerifiedObject | 'known'> {
+  function findBefore(id: string): Before | undefined {
+    const text = store.findText(id)
+    return text === undefined ? undefined : { text, object: JSON.parse(text) as FmtpObject }
+  }
+
+  async function finish(value: object, author: Address): Promise<Finished | 'known'> {
     if (!isSealed(value)) return fillAndSeal(parseDraft(value), author)
     const object = parseObject(value)
     requireOwner(object.id, author)
-    if (store.findObject(object.id)?.hash === object.hash) return 'known'
+    const before = findBefore(object.id)
+    if (before?.object.hash === object.hash) return 'known'
     const verdict = await verifySeal(object, ports.keys, clock.now())
     if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
     const { verified } = verdict
@@ -55,22 +75,23 @@ export function createPublish(ports: PublishPorts): Publish {
       accounts.hasDevice(author, verified.thumbprint)
     if (!isLive) throw new FmtpError('FMTP_SEAL_CREDENTIAL', `device ${verified.thumbprint} is not enrolled`)
     if (object.version > clock.now() + limits.clockSkewMs) throw new FmtpError('FMTP_FROM_FUTURE')
-    return verified
+    return { verified, before }
   }
 
-  function fillAndSeal(draft: Draft, author: Address): VerifiedObject | 'known' {
+  function fillAndSeal(draft: Draft, author: Address): Finished | 'known' {
     requireOwner(draft.id, author)
-    const before = store.findObject(draft.id)
-    if (draft.version === undefined && before !== undefined && saysTheSame(draft, before)) return 'known'
+    const before = findBefore(draft.id)
+    if (draft.version === undefined && before !== undefined && saysTheSame(draft, before.object))
+      return 'known'
     const nowMs = clock.now()
     const unsealed = {
-      ...(draft.deleted === true ? tombstoneOf(before, draft) : draft),
+      ...(draft.deleted === true ? tombstoneOf(before?.object, draft) : draft),
       ...threadOf(draft),
       owner: author,
-      createdAt: before?.createdAt ?? draft.createdAt ?? new Date(nowMs).toISOString(),
-      version: draft.version ?? Math.max(nowMs, (before?.version ?? 0) + 1),
+      createdAt: before?.object.createdAt ?? draft.createdAt ?? new Date(nowMs).toISOString(),
+      version: draft.version ?? Math.max(nowMs, (before?.object.version ?? 0) + 1),
     }
-    return sealObject(unsealed as Unsealed, accounts.homeKey(author))
+    return { verified: sealObject(unsealed as Unsealed, accounts.homeKey(author)), before }
   }
 
   /** `parentHash` and `top` of an answer, from the parent where it is here. */
@@ -110,14 +131,14 @@ export function createPublish(ports: PublishPorts): Publish {
     return { results, boxes }
   }
 
+  /** `undefined` where another version came meanwhile: look again. */
   async function write(
-    verified: VerifiedObject,
+    { verified, before }: Finished,
     replaces: number | undefined,
   ): Promise<Result[] | undefined> {
     const { object, atRest } = verified
-    const before = store.findObject(object.id)
-    checkVersion(object, before, replaces)
-    const recipients = recipientsOf(object, before)
+    checkVersion(object, before?.object, replaces)
+    const recipients = recipientsOf(object, before?.object)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
     const addressed = await addressLocally(verified, local)
@@ -131,7 +152,7 @@ export function createPublish(ports: PublishPorts): Publish {
       value: entryText(object),
       bytes: atRest.length,
     }))
-    const base = objectWrite(verified, store.findText(object.id))
+    const base = objectWrite(verified, before?.text)
     const view =
       object.kind === 'user'
         ? accounts.viewPuts({ object: object as User }, await accounts.liveKeys(object.owner as Address))
@@ -157,13 +178,14 @@ export function createPublish(ports: PublishPorts): Publish {
     checkSize(frame.object, ports.objectBytes)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
-    const verified = await finish(frame.object, author)
-    if (verified === 'known') return knownAnswer(store.findObject((frame.object as FmtpObject).id))
-    checkKind(verified.object)
     for (;;) {
-      const results = await write(verified, frame.replaces)
+      const finished = await finish(frame.object, author)
+      if (finished === 'known') return knownAnswer(store.findObject((frame.object as FmtpObject).id))
+      checkKind(finished.verified.object)
+      const results = await write(finished, frame.replaces)
+      // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) continue
-      const { id, version, kind, owner } = verified.object
+      const { id, version, kind, owner } = finished.verified.object
       ports.onPublished({ id, kind, owner, results, ms: clock.now() - startMs })
       return { outcome: 'stored', results, id, version }
     }
@@ -181,12 +203,12 @@ function requireOwner(id: string, author: Address): void {
 }
 
 /** A draft that was sent again: all it says stands in the object already. */
-function saysTheSame(draft: Draft, object: FmtpObject): boolean {
+function saysTheSame(draft: Draft, object: Before['object']): boolean {
   const said = object as Readonly<Record<string, unknown>>
   return Object.entries(draft).every(([name, value]) => JSON.stringify(value) === JSON.stringify(said[name]))
 }
 
-function tombstoneOf(before: FmtpObject | undefined, draft: Draft): Draft {
+function tombstoneOf(before: Before['object'] | undefined, draft: Draft): Draft {
   if (before === undefined) throw new FmtpError('FMTP_ABSENT', draft.id)
   const { parent, parentHash, top } = before
   const thread = { ...(parent && { parent }), ...(parentHash && { parentHash }), ...(top && { top }) }
@@ -201,7 +223,7 @@ function tombstoneOf(before: FmtpObject | undefined, draft: Draft): Draft {
 
 function checkVersion(
   object: FmtpObject,
-  before: FmtpObject | undefined,
+  before: Before['object'] | undefined,
   replaces: number | undefined,
 ): void {
   if (replaces !== undefined && replaces !== before?.version) {
@@ -212,7 +234,7 @@ function checkVersion(
 }
 
 /** Whom it is for; an edit and a deletion also go to whoever had the version before. */
-function recipientsOf(object: FmtpObject, before: FmtpObject | undefined): Address[] {
+function recipientsOf(object: FmtpObject, before: Before['object'] | undefined): Address[] {
   const named = [object, before].flatMap(each =>
     each?.kind === 'message' ? ((each as Message).to ?? []) : [],
   )

@@ -1,0 +1,111 @@
+/** What is acknowledged was synced: the system calls of a real server, and of one whose sync was taken out. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { mintId } from '../../objects/id.ts'
+import { parseAddress } from '../../schemas/names.ts'
+import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
+import { logInByToken } from '../support/log-in.ts'
+import { readSyncs, type SyncReport, traced } from './sync-trace.ts'
+
+const config = `
+[[domain]]
+name = "localhost"
+
+[listen]
+tcp = []
+http = ["127.77.21.3:0"]
+hosts = ["127.77.21.3"]
+`
+
+const messages = 40
+const isTraceable = spawnSync('strace', ['-V']).status === 0
+// Where nobody looks, a missing tool must not make the test look passed.
+const isSkipped = !isTraceable && process.env.CI === undefined
+
+describe(`an acknowledgement${isSkipped ? ' (SKIPPED: strace is not installed)' : ''}`, function () {
+  this.timeout(60_000)
+  let folder: string
+
+  before(function () {
+    if (isSkipped) this.skip()
+    assert.ok(isTraceable, 'strace is not installed, and without it a missing sync can not be seen')
+  })
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'fmtp-sync-'))
+  })
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('is sent after the sync of what it acknowledges', async () => {
+    const { acknowledged, violations } = await traceServer(folder, mainFile)
+    assert.deepEqual(violations, [])
+    assert.equal(new Set(acknowledged).size, messages)
+  })
+
+  it('would be seen to come too early if the store did not sync', async () => {
+    const { acknowledged, violations } = await traceServer(folder, copyWithoutSync(folder))
+    assert.equal(new Set(acknowledged).size, messages)
+    assert.equal(violations.length, messages)
+  })
+})
+
+/** The compiled server in a folder of its own, its store writing without sync. */
+function copyWithoutSync(folder: string): string {
+  const dist = dirname(dirname(mainFile))
+  cpSync(dist, join(folder, 'dist'), { recursive: true })
+  cpSync(join(dist, '..', 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(dist, '..', 'node_modules'), join(folder, 'node_modules'))
+  const file = join(folder, 'dist', 'objects', 'database.js')
+  const text = readFileSync(file, 'utf8')
+  const changed = text.replaceAll(/\bsync: [^,}]+?(?= *[,}])/g, 'sync: false')
+  assert.notEqual(changed, text, 'no sync was found to take out')
+  writeFileSync(file, changed)
+  return join(folder, 'dist', 'server', 'main.js')
+}
+
+async function traceServer(folder: string, main: string): Promise<SyncReport> {
+  const [edgar, lost] = [parseAddress('edgar@localhost'), parseAddress('lost@localhost')]
+  const trace = join(folder, 'trace')
+  const options = ['-f', '--seccomp-bpf', '-y', '-s', '1000000', '-e', `trace=${traced}`, '-o', trace]
+  await using server = new ServerProcess({
+    folder,
+    name: 'server',
+    config,
+    users: [edgar, lost],
+    under: ['strace', ...options],
+    main,
+  })
+  try {
+    const { origin, links } = await server.ready()
+    const link = links.get(edgar)
+    assert.ok(link)
+    const connection = await logInByToken(origin, link)
+    // Some alone, and some that share a write of the store.
+    for (let sent = 0; sent < messages; sent += sent < 8 ? 1 : 8) {
+      const drafts = Array.from({ length: sent < 8 ? 1 : 8 }, () => ({
+        body: 'nevermore',
+        format: 'text/plain',
+        id: mintId(edgar, Date.now()),
+        kind: 'message',
+        to: [lost],
+      }))
+      const answers = await Promise.all(drafts.map(object => connection.describe({ object })))
+      for (const { outcome } of answers) assert.equal(outcome, 'stored')
+    }
+    connection.close()
+  } finally {
+    // The tracer ends when what it traces has ended, and its file is whole then.
+    for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL')
+    await server.closed()
+  }
+  return readSyncs(readFileSync(trace, 'utf8'))
+}
+
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return text.split(' ').filter(Boolean).map(Number)
+}
