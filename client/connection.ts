@@ -61,6 +61,7 @@ export class Connection {
   #hellos: { resolve: (hello: HelloFrame) => void; reject: (error: FmtpError) => void } | undefined
   #issued: string | undefined
   #isClosed = false
+  #isTrusted = false
 
   private constructor(channel: Channel, handlers: Handlers) {
     this.#channel = channel
@@ -140,6 +141,7 @@ export class Connection {
   }
 
   #trust(hello: HelloFrame): void {
+    this.#isTrusted = true
     this.#channel.setFrameLimit(limits.frameBytes)
     this.#pairing.setWindow(hello.limits?.windowFrames, hello.limits?.windowBytes)
   }
@@ -249,6 +251,8 @@ export class Connection {
         return this.#hellos.resolve(frame)
       }
       if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame.code))
+      // Nothing is taken from somebody who has not been verified.
+      if (!this.#isTrusted) throw new FmtpError('FMTP_HELLO_FIRST')
       this.#pairing.take(frame, text.length)
     } catch (thrown) {
       this.#refuse(text, toFmtpError(thrown))

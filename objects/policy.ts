@@ -4,6 +4,7 @@
  */
 import type { FailureCode } from '../schemas/failures.ts'
 import type { Message } from '../schemas/message.ts'
+import { domainOf, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { findMatch } from './pattern.ts'
@@ -18,6 +19,15 @@ export interface Approach {
   readonly isForward: boolean
   /** True when the recipient has the parent and the sender belongs to the conversation (protocol §8.3). */
   readonly hasTakenPart: boolean
+}
+
+/**
+ * True where the owner did not write to this recipient: then whoever brings the object is judged, so that nobody can replay
+ * a friend's message into a stranger's box. `session`: the name that the bringer proved.
+ */
+export function isForwarded(object: FmtpObject, recipient: string, session: string | undefined): boolean {
+  if (object.kind === 'message' && object.deleted !== true) return !(object as Message).to.includes(recipient)
+  return session !== object.owner && session !== domainOf(object.owner as Name)
 }
 
 /** The four rungs of reaching a user, first match wins. */

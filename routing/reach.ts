@@ -33,6 +33,15 @@ export interface Reach {
   contact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer>
 }
 
+/**
+ * What makes a host rest, and for which rung: a stranger's contact that names another domain's host must not keep us from
+ * that domain.
+ */
+interface Resting {
+  readonly rung: 'domain' | 'contact'
+  isToRest(error: FmtpError): boolean
+}
+
 export function createReach(ports: ReachPorts): Reach {
   const flights = new Map<string, Promise<Peer>>()
 
@@ -57,22 +66,20 @@ export function createReach(ports: ReachPorts): Reach {
       addresses.map((address): Target => ({ protocol: 'tcp', host, address, port, to: domain, as })),
     )
     // A domain that is down has its own schedule; only a host that is not the domain's rests.
-    return dialFirst(targets, note, error => !error.isTemporary)
+    return dialFirst(targets, note, { rung: 'domain', isToRest: error => !error.isTemporary })
   }
 
-  function dialFirst(
-    targets: readonly Target[],
-    note: Note,
-    isToRest: (error: FmtpError) => boolean,
-  ): Promise<Peer> {
+  function dialFirst(targets: readonly Target[], note: Note, { rung, isToRest }: Resting): Promise<Peer> {
     const attempts = targets.map(target => async (signal: AbortSignal) => {
       ports.guard.check(target.address, target.port)
-      if (ports.guard.isResting(target.host, target.port)) throw new FmtpError('FMTP_RESTING', target.host)
+      if (ports.guard.isResting(`${rung} ${target.host}`, target.port))
+        throw new FmtpError('FMTP_RESTING', target.host)
       try {
         return await ports.dial(target, note, signal)
       } catch (thrown) {
         // A host that lost the race did nothing wrong.
-        if (!signal.aborted && isToRest(toFmtpError(thrown))) ports.guard.rest(target.host, target.port)
+        if (!signal.aborted && isToRest(toFmtpError(thrown)))
+          ports.guard.rest(`${rung} ${target.host}`, target.port)
         throw thrown
       }
     })
@@ -106,14 +113,14 @@ export function createReach(ports: ReachPorts): Reach {
     const { host, port, protocol } = contact
     if (ports.isIsland) throw new FmtpError('FMTP_ISLAND', host)
     if (protocol === 'udp') throw new FmtpError('FMTP_NOT_OFFERED', 'udp takes no describes')
-    if (ports.guard.isResting(host, port)) throw new FmtpError('FMTP_RESTING', `${host}:${port}`)
+    if (ports.guard.isResting(`contact ${host}`, port)) throw new FmtpError('FMTP_RESTING', `${host}:${port}`)
     const addresses = await note.step(
       'addresses',
       found => ({ host, addresses: found }),
       () => findAddresses(host),
     )
     const targets = addresses.map((address): Target => ({ protocol, host, address, port, to: owner, as }))
-    return dialFirst(targets, note, () => true)
+    return dialFirst(targets, note, { rung: 'contact', isToRest: () => true })
   }
 
   async function findAddresses(host: string): Promise<readonly string[]> {

@@ -50,6 +50,9 @@ export function parseObject(value: unknown): FmtpObject {
   if (object.parent !== undefined && (object.parentHash === undefined || object.top === undefined)) {
     throw new FmtpError('FMTP_BAD_OBJECT', 'parent needs parentHash and top')
   }
+  if (object.parent === undefined && (object.top !== undefined || object.parentHash !== undefined)) {
+    throw new FmtpError('FMTP_BAD_OBJECT', 'top and parentHash need a parent')
+  }
   return object
 }
 

@@ -40,7 +40,8 @@ export async function setContacts(
   await sealAndDescribe(connection, device, { ...user, contacts: [...contacts], version } as User)
 }
 
-async function requestOwnUser(connection: Connection, device: Device): Promise<User> {
+/** The owner's view of one's own user object, as it is now. */
+export async function requestOwnUser(connection: Connection, device: Device): Promise<User> {
   const { answer, describes } = await connection.request({ address: device.address })
   const [first] = describes
   if (first === undefined) throw answerError(answer)

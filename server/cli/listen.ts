@@ -7,20 +7,23 @@ import { Connection } from '../../client/connection.ts'
 import { makeCertificate } from '../../objects/certificate.ts'
 import { systemClock } from '../../objects/clock.ts'
 import { signerOf } from '../../objects/keys.ts'
+import { decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
 import { verifySeal } from '../../objects/seal.ts'
 import { createResolver, systemServers } from '../../routing/dns.ts'
 import { createDomainKeys } from '../../routing/domain-key.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { findEndpoint } from '../../schemas/formats.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
-import type { Name } from '../../schemas/names.ts'
+import { domainOf, type Name } from '../../schemas/names.ts'
 import { parseObject } from '../../schemas/parse.ts'
+import type { User } from '../../schemas/user.ts'
 import type { Channel } from '../../wire/channel.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import { createLog, type Log } from '../log.ts'
 import { proveName } from '../protocol/prove.ts'
 import { listenTcp } from '../transports/tcp.ts'
 import { connectDevice, randomNonce } from './connect.ts'
+import { requestOwnUser } from './contact.ts'
 import { type Device, devicePair, requireDevice } from './identity.ts'
 import { line } from './list.ts'
 
@@ -53,12 +56,18 @@ export async function listen(args: string[]): Promise<number> {
     close = resolve
   })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => close())
-  const listener =
-    values.bind === undefined ? undefined : await listenDirectly(values.bind, values.dns, device, log, take)
   const connection = await connectDevice(device, {
     onDescribe: async frame => take(frame, 'home'),
     onClose: () => close(),
   })
+  const listener =
+    values.bind === undefined
+      ? undefined
+      : await listenDirectly(values.bind, values.dns, device, {
+          log,
+          take,
+          findUser: () => requestOwnUser(connection, device),
+        })
   log.info({ address: device.address, bind: values.bind }, 'listening')
   await closed
   connection.close()
@@ -66,9 +75,19 @@ export async function listen(args: string[]): Promise<number> {
   return 0
 }
 
-type Take = (frame: DescribeFrame, from: string) => Answer
+interface Taking {
+  readonly log: Log
+  take(frame: DescribeFrame, from: string): Answer
+  /** The listener's own lists and policy, as they are now. */
+  findUser(): Promise<User>
+}
 
-async function listenDirectly(bind: string, dns: readonly string[], device: Device, log: Log, take: Take) {
+async function listenDirectly(
+  bind: string,
+  dns: readonly string[],
+  device: Device,
+  { log, take, findUser }: Taking,
+) {
   const endpoint = findEndpoint(bind)
   if (endpoint === undefined) throw new FmtpError('FMTP_CONFIG', `--bind ${bind} is not ADDRESS:PORT`)
   const resolver = createResolver({ servers: dns.length > 0 ? dns : systemServers() })
@@ -79,17 +98,35 @@ async function listenDirectly(bind: string, dns: readonly string[], device: Devi
     onEvent: () => undefined,
   })
 
+  /** What the home would do with it: the same seal, the same lists. */
+  async function judge(value: unknown, caller: Name): Promise<void> {
+    const object = parseObject(value)
+    const verdict = await verifySeal(object, keys, Date.now())
+    if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+    const user = await findUser()
+    const isForward = isForwarded(object, device.address, caller)
+    const judged = isForward ? caller : object.owner
+    for (const decision of [
+      decideReach(user, { judged, isForward, hasTakenPart: false }),
+      decideReadable(user, object),
+    ]) {
+      if (!decision.isAccepted) throw new FmtpError(decision.code, decision.reason)
+    }
+  }
+
   async function answer(channel: Channel): Promise<void> {
-    const { caller } = await Connection.accept(channel, {
+    let caller: Name = domainOf(device.address)
+    await Connection.accept(channel, {
       as: device.address,
       signer: signerOf(devicePair(device)),
       credential: device.credential,
       randomNonce,
-      verifyCaller: hello => proveName(hello, hello.as as Name, keys, Date.now()),
+      verifyCaller: async hello => {
+        caller = hello.as as Name
+        await proveName(hello, caller, keys, Date.now())
+      },
       onDescribe: async frame => {
-        // The home has not looked at this one.
-        const verdict = await verifySeal(parseObject(frame.object), keys, Date.now())
-        if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+        await judge(frame.object, caller)
         return take(frame, caller)
       },
     })

@@ -1,6 +1,7 @@
 /** How much a domain that nobody here knows may send, and how often a token may be tried (protocol §12). */
 import { BlockList, isIPv6 } from 'node:net'
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import { findIpBytes } from '../../routing/ip.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 
 export interface RatesOptions {
@@ -68,8 +69,11 @@ function blockListOf(networks: readonly string[]): BlockList {
   return list
 }
 
-/** The /24 or /48 that an address is in, as text. */
+/** The /24 or /48 that an address is in, as text. An IPv4 address that came in IPv6's clothes is one all the same. */
 function networkOf(remote: string): string {
-  if (!isIPv6(remote)) return remote.split('.').slice(0, 3).join('.')
-  return remote.split(':').slice(0, 3).join(':')
+  const octets = findIpBytes(remote) ?? []
+  const isMapped =
+    octets.length === 16 && octets.slice(0, 10).every(octet => octet === 0) && octets[10] === 255
+  if (isMapped) return octets.slice(12, 15).join('.')
+  return octets.slice(0, octets.length === 4 ? 3 : 6).join('.')
 }

@@ -3,11 +3,11 @@
  * what one user of ours writes to another.
  */
 import { keyOf, listOf } from '../../objects/layout.ts'
-import { type Decision, decideReach, decideReadable } from '../../objects/policy.ts'
+import { type Decision, decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
 import { digestOf } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
-import { type Address, domainOf, type Name } from '../../schemas/names.ts'
+import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 
@@ -49,12 +49,6 @@ export async function judge(
   return { outcome: 'accept', reason: reach.reason, ...forwardedBy }
 }
 
-/** True where the owner did not write to this recipient: then whoever brings the object is judged. */
-function isForwarded(object: FmtpObject, recipient: Name, session: Name | undefined): boolean {
-  if (object.kind === 'message' && object.deleted !== true) return !(object as Message).to.includes(recipient)
-  return session !== object.owner && session !== domainOf(object.owner as Name)
-}
-
 /**
  * The parent is in the recipient's box, the sender owns it or was written to in it, the recipient has said something
  * in the thread, and the sender saw the version that is here.
@@ -68,7 +62,7 @@ async function tookPart(object: FmtpObject, recipient: Address, store: Store): P
   if (before.owner !== object.owner && before.to?.includes(object.owner) !== true) return false
   const top = before.top ?? before.id
   const { entries } = await store.readList(listOf.thread(top), 0, threadMost)
-  return entries.some(({ id }) => id.endsWith(`.${recipient}`))
+  return entries.some(({ id }) => ownerOf(id as ObjectId) === recipient)
 }
 
 const threadMost = 500

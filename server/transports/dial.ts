@@ -1,6 +1,6 @@
 /** Calls another server or a listening client: TLS over TCP, or WebSocket over TLS; to the address that was judged. */
 import { isIP } from 'node:net'
-import { connect } from 'node:tls'
+import { connect, rootCertificates } from 'node:tls'
 import { WebSocket } from 'ws'
 import type { Target } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
@@ -54,7 +54,7 @@ function dialWebSocket(
   return new Promise((resolve, reject) => {
     const urlHost = isIP(host) === 6 ? `[${host}]` : host
     const socket = new WebSocket(`wss://${urlHost}:${port}${path}`, [subprotocol], {
-      ...(ca.length === 0 ? {} : { ca: [...ca] }),
+      ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
       lookup: (_host, options, callback) => {
         const family = isIP(address)
         if (options.all === true) callback(null, [{ address, family }])
