@@ -324,6 +324,9 @@ class Worker {
     }
   }
 
+  /** False while the retry list is known to be empty, so that a message at rest costs no scan of it. */
+  #mayHaveRetries = true
+
   /** Keeps an entry for later; after five days it has failed. */
   async #putOff(number: number, entry: OutboxEntry, before: Retry | undefined): Promise<void> {
     const { store, clock } = this.#ports
@@ -342,6 +345,7 @@ class Worker {
       firstAtMs,
       dueAtMs: nowMs + waitMs(attempts, this.#ports.random()),
     }
+    this.#mayHaveRetries = true
     await store.database.commit([{ puts: [[key, JSON.stringify(retry)]] }])
     this.#ports.onEvent('deliver.put-off', {
       id: entry.id,
@@ -355,7 +359,10 @@ class Worker {
   async #runRetries(isBack: boolean): Promise<number> {
     const { store, clock } = this.#ports
     let nextAtMs = Number.POSITIVE_INFINITY
-    for (const [key, value] of await store.database.scan(rangeOf('retry', this.#list), { limit: underway })) {
+    if (!this.#mayHaveRetries) return nextAtMs
+    const rows = await store.database.scan(rangeOf('retry', this.#list), { limit: underway })
+    this.#mayHaveRetries = rows.length > 0
+    for (const [key, value] of rows) {
       const retry = JSON.parse(value) as Retry
       if (retry.dueAtMs > clock.now() && !isBack) {
         nextAtMs = Math.min(nextAtMs, retry.dueAtMs)

@@ -158,6 +158,17 @@ describe('Courier', () => {
     assert.ok(database.get(keyOf.retry(list, 1)))
   })
 
+  it('tries again what was put off when the domain is heard from', async () => {
+    await queue(1, 1)
+    await until(() => standing.length === 1)
+    find(1).answer('busy')
+    await until(() => cursor() === 1)
+    courier.wake(lenore, true)
+    await until(() => standing.length === 1)
+    find(1).answer('stored')
+    await until(() => database.get(keyOf.retry(list, 1)) === undefined)
+  })
+
   it('leaves what is unsettled when the connection ends, and sends only that again', async () => {
     await queue(1, 3)
     await until(() => standing.length === 3)
