@@ -151,7 +151,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onStep: onStep('lookup'),
     })
 
-    const reveal = createReveal({ store, accounts, lookup, hints, clock, followMs })
+    const reveal = createReveal({
+      store,
+      accounts,
+      lookup,
+      hints,
+      clock,
+      followMs,
+      onFollowFailed: logFailure('follow'),
+    })
     const rates = createRates({
       perSecond: config.limits.unknownPeerPerSecond,
       burst: config.limits.unknownPeerBurst,
