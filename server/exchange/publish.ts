@@ -115,7 +115,9 @@ export function createPublish(ports: PublishPorts): Publish {
     replaces: number | undefined,
   ): Promise<Result[] | undefined> {
     const { object, atRest } = verified
+    // Read together: what is checked here is what the commit asks for, whatever comes meanwhile.
     const before = store.findObject(object.id)
+    const base = objectWrite(verified, store.findText(object.id))
     checkVersion(object, before, replaces)
     const recipients = recipientsOf(object, before)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
@@ -131,7 +133,6 @@ export function createPublish(ports: PublishPorts): Publish {
       value: entryText(object),
       bytes: atRest.length,
     }))
-    const base = objectWrite(verified, store.findText(object.id))
     const view =
       object.kind === 'user'
         ? accounts.viewPuts({ object: object as User }, await accounts.liveKeys(object.owner as Address))
