@@ -3,11 +3,12 @@
  * addresses of their own. The resolver of each knows this zone alone. For tests, benchmarks and whoever plays with several
  * servers on one machine; `process.ts` starts one as a process of its own in such a network.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Connection, type Handlers } from '../../client/connection.ts'
 import { dialHost, dialOrigin } from '../../client/dial.ts'
+import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
 import { generateKeyPair, type KeyPair, signerOf, verifierOf } from '../../objects/keys.ts'
 import type { SealingKey } from '../../objects/seal.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../routing/zone.ts'
@@ -58,22 +59,31 @@ export interface Person extends SealingKey {
   readonly pair: KeyPair
 }
 
+// Making one takes long, and what stands in it proves nothing: all servers of a process share theirs.
+let shared: Promise<Certificate> | undefined
+
 export class Network implements AsyncDisposable {
   readonly zone: Zone
   readonly clock = new MovableClock()
   readonly #servers = new Map<string, TestServer>()
   readonly #sites = new Map<string, Site>()
+  readonly #certificate: Certificate
   #lastHost = 10
 
-  private constructor(zone: Zone) {
+  private constructor(zone: Zone, certificate: Certificate) {
     this.zone = zone
+    this.#certificate = certificate
   }
 
   /** `lateMs`: how late `zone.fail(…, 'late')` makes an answer. */
   static async start(
     options: { readonly lateMs?: number; readonly onQuery?: (query: ZoneQuery) => void } = {},
   ): Promise<Network> {
-    return new Network(await serveZone({ address: '127.77.2.1', port: 0, records: [], ...options }))
+    shared ??= makeCertificate('localhost', Date.now())
+    return new Network(
+      await serveZone({ address: '127.77.2.1', port: 0, records: [], ...options }),
+      await shared,
+    )
   }
 
   /** Writes the config of a server; the same folder again when it was here before. */
@@ -83,6 +93,9 @@ export class Network implements AsyncDisposable {
     const address = before?.address ?? `127.77.2.${++this.#lastHost}`
     const file = join(folder, 'fmtp.conf')
     writeFileSync(file, configText(domain, address, this.zone.server, choices))
+    mkdirSync(join(folder, 'data', 'tls'), { recursive: true })
+    writeFileSync(join(folder, 'data', 'tls', 'cert.pem'), this.#certificate.cert)
+    writeFileSync(join(folder, 'data', 'tls', 'key.pem'), this.#certificate.key, { mode: 0o600 })
     const site = { domain, address, folder, config: loadConfig(file) }
     this.#sites.set(domain, site)
     return site
