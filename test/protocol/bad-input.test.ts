@@ -687,26 +687,6 @@ describe('bad input', () => {
       assert.equal((await reader.ask({ verb: 'request', n, id })).version, newest)
     })
 
-    it('edited by its own user many times at once ends as the newest', async () => {
-      const end = await asPerson(lost)
-      const { id } = handMessage({ ...edgar, address: parseAddress(lost.address) }, [])
-      stored.add(id)
-      const versions = [5, 3, 9, 1, 7, 2, 8, 4, 6, 0].map(at => Date.now() - 10 + at)
-      const frames = versions.map(version => {
-        const base = { id, kind: 'message', format: 'text/plain', to: ['bob@lenore.org', 'alice@lenore.org'] }
-        return { verb: 'describe', n: ++lastN, object: { ...base, version, body: `version ${version}` } }
-      })
-      for (const frame of frames) end.sendFrame(frame)
-      const answers = await Promise.all(frames.map(frame => end.answer(frame.n)))
-      const taken = answers
-        .filter(({ outcome }) => outcome === 'stored')
-        .map(({ version }) => Number(version))
-      assert.deepEqual(taken.toSorted(), taken, 'each was newer than the one before')
-      const n = ++lastN
-      const found = await end.ask({ verb: 'request', n, id })
-      assert.equal(found.version, Math.max(...versions))
-    })
-
     it('of one of ours from outside is FMTP_NOT_OWNER, and tells nothing of who is here', async () => {
       const hidden = await lenore.enrol('hidden@lenore.org')
       await change(hidden, { public: false })
