@@ -21,10 +21,19 @@ const fragmentPattern = /^(.{3,220})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})$/
 export function parseLink(text: string): LoginLink {
   if (!URL.canParse(text)) throw new FmtpError('FMTP_BAD_NAME', 'not a link')
   const url = new URL(text)
-  const [, address, token, thumbprint] = fragmentPattern.exec(decodeURIComponent(url.hash.slice(1))) ?? []
+  const [, address, token, thumbprint] = fragmentPattern.exec(decodeFragment(url)) ?? []
   const isWeb = url.protocol === 'http:' || url.protocol === 'https:'
   if (!isWeb || address === undefined || token === undefined || thumbprint === undefined) {
     throw new FmtpError('FMTP_BAD_NAME', 'not a log-in link')
   }
   return { origin: url.origin, address: parseAddress(address), token, thumbprint }
+}
+
+/** Empty where its percent signs are broken. */
+function decodeFragment(url: URL): string {
+  try {
+    return decodeURIComponent(url.hash.slice(1))
+  } catch {
+    return ''
+  }
 }

@@ -81,8 +81,13 @@ function inOrder(value: object): object {
 }
 
 function believe<O extends FmtpObject>(object: O, digest: string, thumbprint: string): VerifiedObject<O> {
+  return { object, digest, atRest: atRestText(object), thumbprint } as VerifiedObject<O>
+}
+
+/** The text in which an object is kept. */
+export function atRestText(object: FmtpObject): string {
   const { encryptedKey: _, ...atRest } = object
-  return { object, digest, atRest: canonicalText(atRest), thumbprint } as VerifiedObject<O>
+  return canonicalText(atRest)
 }
 
 /** An object that is here already in this very version: only verified objects are stored. */

@@ -5,6 +5,7 @@
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { readJws } from '../wire/jws.ts'
+import { readCredential } from './credential.ts'
 import type { Database, Write } from './database.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, listOf } from './layout.ts'
 import type { VerifiedObject } from './seal.ts'
@@ -82,6 +83,25 @@ export class Store {
     return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
   }
 
+  /** What every commit of an object writes: its text, on condition that nothing came between, and its credential. */
+  objectWrite(verified: VerifiedObject, before: string | undefined): Write & { puts: [string, string][] } {
+    const key = keyOf.object(verified.object.id)
+    const isNew = before !== verified.atRest
+    return {
+      ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
+      puts: isNew ? [[key, verified.atRest], ...this.credentialPuts(verified)] : [],
+    }
+  }
+
+  /** The credential of the key that sealed, unless one is here that ends later. */
+  credentialPuts({ object, thumbprint }: VerifiedObject): [string, string][] {
+    const { owner, encryptedKey } = object
+    const known = this.findCredentialText(thumbprint, owner)
+    if (known === encryptedKey) return []
+    if (known !== undefined && endOf(known) >= endOf(encryptedKey)) return []
+    return [[keyOf.credential(thumbprint, owner), encryptedKey]]
+  }
+
   #withCredential(text: string | undefined): FmtpObject | undefined {
     if (text === undefined) return undefined
     const atRest = JSON.parse(text) as Omit<FmtpObject, 'encryptedKey'>
@@ -91,29 +111,16 @@ export class Store {
   }
 }
 
+function endOf(credential: string): number {
+  return readCredential(credential)?.payload.exp ?? 0
+}
+
 /** Adds a member at its place in the order of names, so that the canonical form stays cheap. */
 function withMember(atRest: object, name: string, value: string): FmtpObject {
   const entries = Object.entries(atRest)
   const at = entries.findIndex(([other]) => other > name)
   entries.splice(at === -1 ? entries.length : at, 0, [name, value])
   return Object.fromEntries(entries) as FmtpObject
-}
-
-/** What every commit of an object writes: its text, on condition that nothing came between, and the credential. */
-export function objectWrite(
-  verified: VerifiedObject,
-  before: string | undefined,
-): Write & { puts: [string, string][] } {
-  const { object } = verified
-  const key = keyOf.object(object.id)
-  return {
-    ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
-    puts: before === verified.atRest ? [] : [[key, verified.atRest], credentialPut(verified)],
-  }
-}
-
-export function credentialPut({ object, thumbprint }: VerifiedObject): [string, string] {
-  return [keyOf.credential(thumbprint, object.owner), object.encryptedKey]
 }
 
 /** The value of a list's entry. */

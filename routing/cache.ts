@@ -1,7 +1,7 @@
 /** Foreign objects that were fetched, and names that their home says do not exist (protocol §10.2). */
 import { keyOf } from '../objects/layout.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
-import { objectWrite, type Store } from '../objects/store.ts'
+import type { Store } from '../objects/store.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 
 /**
@@ -16,7 +16,7 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
     const isNewer = current === undefined || current.version < object.version
     const kept = isNewer ? fetched.object : current
     const heard = [keyOf.foreign(object.id), String(nowMs)] as const
-    const write = isNewer ? objectWrite(fetched, before) : { puts: [] }
+    const write = isNewer ? store.objectWrite(fetched, before) : { puts: [] }
     const [isWritten] = await store.database.commit([
       { ...write, puts: [...write.puts, heard], isRelaxed: true },
     ])

@@ -48,6 +48,8 @@ export interface RunningServer extends AsyncDisposable {
   readonly domains: OwnDomains
   readonly tcp: readonly Listener[]
   readonly http: readonly Listener[]
+  /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
+  serve(channel: Channel): void
 }
 
 export interface ServerOptions {
@@ -149,7 +151,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onStep: onStep('lookup'),
     })
 
-    const reveal = createReveal({ store, accounts, lookup, hints, clock, followMs })
+    const reveal = createReveal({
+      store,
+      accounts,
+      lookup,
+      hints,
+      clock,
+      followMs,
+      onFollowFailed: logFailure('follow'),
+    })
     const rates = createRates({
       perSecond: config.limits.unknownPeerPerSecond,
       burst: config.limits.unknownPeerBurst,
@@ -313,7 +323,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       }
     }
 
-    return { accounts, domains, tcp, http, [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose]() }
+    return {
+      accounts,
+      domains,
+      tcp,
+      http,
+      serve: onChannel,
+      [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
+    }
   } catch (thrown) {
     await closing[Symbol.asyncDispose]()
     throw thrown

@@ -9,7 +9,10 @@ export type Transport = 'tcp' | 'websocket' | 'pair'
 export interface ChannelHandlers {
   /** One frame, without its line end. Not called while the channel is paused. */
   onText(text: string): void
-  /** Called once. Without an error the other side closed in good order. */
+  /**
+   * Called once: nothing more is read. Without an error the other side closed in good order; after one that the channel
+   * found itself it still sends, until it is closed.
+   */
   onClose(error?: FmtpError): void
 }
 

@@ -35,14 +35,21 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
   const inbox = new Inbox()
   let limitBytes: number = limits.frameBytesBeforeHello
   let handlers: ChannelHandlers | undefined
+  let isEnded = false
   let isClosed = false
   let isCorked = false
 
+  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
   function finish(error?: FmtpError): void {
-    if (isClosed) return
-    isClosed = true
+    if (isEnded) return
+    isEnded = true
     inbox.close()
     handlers?.onClose(error)
+  }
+
+  function lose(error?: FmtpError): void {
+    isClosed = true
+    finish(error)
   }
 
   function uncork(): void {
@@ -59,7 +66,7 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
     open(given) {
       handlers = given
       socket.onmessage = ({ data }) => {
-        if (isClosed) return
+        if (isEnded) return
         if (typeof data !== 'string') return finish(new FmtpError('FMTP_NOT_JSON', 'a binary message'))
         // A UTF-16 unit is at most three bytes of UTF-8: most texts need no count.
         if (data.length * 3 > limitBytes && encoder.encode(data).length > limitBytes) {
@@ -68,14 +75,14 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
         inbox.push([data])
       }
       socket.onclose = ({ code }) =>
-        finish(
+        lose(
           code === messageTooBig
             ? new FmtpError('FMTP_FRAME_TOO_LARGE', 'the message was refused')
             : undefined,
         )
       socket.onerror = ({ message }) => {
         const isTooBig = message?.includes('Max payload size exceeded') === true
-        finish(new FmtpError(isTooBig ? 'FMTP_FRAME_TOO_LARGE' : 'FMTP_DISCONNECTED', message))
+        lose(new FmtpError(isTooBig ? 'FMTP_FRAME_TOO_LARGE' : 'FMTP_DISCONNECTED', message))
       }
       inbox.open(given.onText)
       socket.resume?.()
@@ -101,13 +108,16 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
       limitBytes = bytes
     },
     close() {
+      if (isClosed) return
       socket.close(1000)
-      finish()
+      lose()
+      // One that is not read never sees the other side's close.
+      socket.resume?.()
     },
     destroy() {
       if (socket.terminate === undefined) socket.close()
       else socket.terminate()
-      finish()
+      lose()
     },
   }
 }

@@ -22,6 +22,7 @@ class PairEnd implements Channel {
   #handlers: ChannelHandlers | undefined
   #other: PairEnd | undefined
   #limitBytes: number = limits.frameBytesBeforeHello
+  #isEnded = false
   #isClosed = false
 
   constructor(binding: string) {
@@ -42,7 +43,7 @@ class PairEnd implements Channel {
   }
 
   receive(text: string): void {
-    if (this.#isClosed) return
+    if (this.#isEnded) return
     if (new TextEncoder().encode(text).length > this.#limitBytes) {
       return this.finish(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${this.#limitBytes} bytes`))
     }
@@ -66,13 +67,21 @@ class PairEnd implements Channel {
   }
 
   destroy(): void {
-    setImmediate(() => this.#other?.finish())
+    if (this.#isClosed) return
+    setImmediate(() => this.#other?.lose())
+    this.lose()
+  }
+
+  /** The other end is gone, or this one was closed. */
+  lose(): void {
+    this.#isClosed = true
     this.finish()
   }
 
+  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
   finish(error?: FmtpError): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#isEnded) return
+    this.#isEnded = true
     this.#inbox.close()
     this.#handlers?.onClose(error)
   }

@@ -125,6 +125,8 @@ export class Pairing {
       case 'request':
         if (frame.follow === false && this.#inquiries.has(frame.n)) {
           this.#inquiries.get(frame.n)?.abort()
+          // Its number is free again; one that is not answered yet is forgotten with its answer.
+          if (!this.#answering.has(frame.n)) this.#inquiries.delete(frame.n)
           return
         }
         return this.#takeRequest(frame, chars)
@@ -233,7 +235,7 @@ export class Pairing {
   #answered(n: number, answer: Answer, staysOpen: boolean): void {
     this.#incomingBytes -= this.#answering.get(n) ?? 0
     this.#answering.delete(n)
-    if (!staysOpen) this.#inquiries.delete(n)
+    if (!staysOpen || this.#inquiries.get(n)?.signal.aborted === true) this.#inquiries.delete(n)
     if (this.#closed !== undefined) return
     this.#ports.send(encodeFrame({ verb: 'answer', re: n, ...answer }))
     if (this.#isPressed && this.#answering.size < this.#ourFrames && this.#incomingBytes < this.#ourBytes) {

@@ -19,6 +19,9 @@ export interface ByteStream {
   on(event: 'end' | 'close', listener: () => void): unknown
 }
 
+/** How long the other side may take to close after we did, before the socket is taken from it. */
+const lingerMs = 2000
+
 export interface StreamChannelOptions {
   readonly remote: string
   readonly binding: string
@@ -28,15 +31,22 @@ export function streamChannel(stream: ByteStream, options: StreamChannelOptions)
   const reader = new LineReader(limits.frameBytesBeforeHello)
   const inbox = new Inbox()
   let handlers: ChannelHandlers | undefined
+  let isEnded = false
   let isClosed = false
   let outgoing: string[] = []
   let outgoingChars = 0
 
+  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
   function finish(error?: FmtpError): void {
-    if (isClosed) return
-    isClosed = true
+    if (isEnded) return
+    isEnded = true
     inbox.close()
     handlers?.onClose(error)
+  }
+
+  function lose(error?: FmtpError): void {
+    isClosed = true
+    finish(error)
   }
 
   // One write per turn of the event loop: many small frames become one TLS record.
@@ -59,17 +69,17 @@ export function streamChannel(stream: ByteStream, options: StreamChannelOptions)
     open(given) {
       handlers = given
       stream.on('data', chunk => {
-        if (isClosed) return
+        if (isEnded) return
         const { lines, error } = reader.push(chunk)
         if (lines.length > 0) inbox.push(lines)
         if (error !== undefined) finish(error)
       })
-      stream.on('error', cause => finish(new FmtpError('FMTP_DISCONNECTED', cause.message, { cause })))
+      stream.on('error', cause => lose(new FmtpError('FMTP_DISCONNECTED', cause.message, { cause })))
       stream.on('end', () => {
         stream.end()
-        finish()
+        lose()
       })
-      stream.on('close', () => finish())
+      stream.on('close', () => lose())
       inbox.open(given.onText)
       stream.resume()
     },
@@ -91,13 +101,18 @@ export function streamChannel(stream: ByteStream, options: StreamChannelOptions)
       reader.setLimit(bytes)
     },
     close() {
+      if (isClosed) return
       flush()
       stream.end()
-      finish()
+      lose()
+      // A socket that is not read never sees the other side's end, and one that never ends must not be kept.
+      stream.resume()
+      const timer = setTimeout(() => stream.destroy(), lingerMs).unref()
+      stream.on('close', () => clearTimeout(timer))
     },
     destroy() {
       stream.destroy()
-      finish()
+      lose()
     },
   }
 }

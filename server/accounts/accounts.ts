@@ -15,7 +15,7 @@ import {
 } from '../../objects/keys.ts'
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/seal.ts'
-import { credentialPut, objectWrite, type Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store.ts'
 import { everyonesView } from '../../objects/view.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
@@ -103,7 +103,7 @@ export class Accounts {
     this.#homeKeys.set(address, { signer: signerOf(pair), jwk: pair.jwk, createdAtMs: nowMs })
     const user = sealObject(newUser(address, nowMs), this.#issue(address))
     const skeleton = keyOf.skeleton(skeletonOf(address))
-    const write = objectWrite(user, undefined)
+    const write = this.#store.objectWrite(user, undefined)
     const puts = [...write.puts, ...this.viewPuts(user, [pair.thumbprint])]
     const [isMade] = await this.#store.database.commit([
       {
@@ -265,7 +265,7 @@ export class Accounts {
     }
     const version = Math.max(this.#clock.now(), (before?.version ?? 0) + 1)
     const sealed = sealObject({ ...composed, version } as Unsealed<User>, this.homeKey(address))
-    return [[keyOf.view('everyone', address), sealed.atRest], credentialPut(sealed)]
+    return [[keyOf.view('everyone', address), sealed.atRest], ...this.#store.credentialPuts(sealed)]
   }
 }
 

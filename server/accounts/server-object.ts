@@ -1,7 +1,7 @@
 /** The `server` object of each domain of ours (protocol §6.4), made again at a start that finds it changed. */
 import type { Clock } from '../../objects/clock.ts'
 import { sealObject } from '../../objects/seal.ts'
-import { entryText, listsOf, objectWrite, type Store } from '../../objects/store.ts'
+import { entryText, listsOf, type Store } from '../../objects/store.ts'
 import { type Domain, makeObjectId } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import type { Server } from '../../schemas/server.ts'
@@ -44,7 +44,7 @@ export async function ensureServerObject(
     value: entryText(sealed.object),
     bytes: sealed.atRest.length,
   }))
-  await store.database.commit([{ ...objectWrite(sealed, store.findText(id)), appends }])
+  await store.database.commit([{ ...store.objectWrite(sealed, store.findText(id)), appends }])
 }
 
 function isSame(left: unknown, right: unknown): boolean {

@@ -5,8 +5,15 @@
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
-import { believeStored, type DomainKeys, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
-import { entryText, listsOf, objectWrite } from '../../objects/store.ts'
+import {
+  atRestText,
+  believeStored,
+  type DomainKeys,
+  digestOf,
+  type VerifiedObject,
+  verifySeal,
+} from '../../objects/seal.ts'
+import { entryText, listsOf } from '../../objects/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -46,6 +53,10 @@ interface Judged {
   readonly judgement: Judgement
 }
 
+interface JudgedWithResult extends Judged {
+  readonly result: Result
+}
+
 export function createAdmit(ports: AdmitPorts): Admit {
   const { store } = ports
 
@@ -55,16 +66,14 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return verdict.verified
   }
 
+  /** The domain that brings an object, or that of the owner, where config blocks it. */
+  function findBlocked(object: FmtpObject, standing: Standing): string | undefined {
+    const domains = [bringerOf(object, standing), domainOf(object.owner as Name)]
+    return domains.find(domain => ports.blockedDomains.some(pattern => isMatch(pattern, domain)))
+  }
+
   async function pass(object: FmtpObject, standing: Standing): Promise<void> {
-    const domain = domainOf(nameOf(standing) ?? (object.owner as Name))
-    if (
-      ports.blockedDomains.some(
-        pattern => isMatch(pattern, domain) || isMatch(pattern, domainOf(object.owner as Name)),
-      )
-    ) {
-      throw new FmtpError('FMTP_REFUSED', `${domain} is blocked by config`)
-    }
-    await ports.spend(domain, standing.remote)
+    await ports.spend(bringerOf(object, standing), standing.remote)
     if (object.version > ports.clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
   }
@@ -72,14 +81,31 @@ export function createAdmit(ports: AdmitPorts): Admit {
   /** This very version, where it is here already: then its seal was verified, and only the boxes are looked at. */
   function findKnown(object: FmtpObject): VerifiedObject | undefined {
     const here = store.findObject(object.id)
-    if (here === undefined || here.version < object.version) return undefined
-    if (here.version > object.version) throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
-    return here.hash === object.hash ? believeStored(here) : undefined
+    if (here === undefined) return undefined
+    if (store.findText(object.id) === atRestText(object)) return believeStored(here)
+    // Of our own nothing is told that an outsider does not show to have.
+    const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
+    if (here.version > object.version && !isOurs)
+      throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
+    return undefined
+  }
+
+  /**
+   * At a tie of versions the greater digest wins everywhere, so that all holders end with the same.
+   * @throws {FmtpError} FMTP_TOO_OLD
+   */
+  function checkNewer({ object, digest }: VerifiedObject): void {
+    const here = store.findObject(object.id)
+    if (here === undefined || here.version < object.version || here.hash === object.hash) return
+    if (here.version === object.version && digestOf(here) < digest) return
+    throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
   }
 
   async function write(verified: VerifiedObject, accepted: readonly Judged[]): Promise<boolean> {
     const { object, atRest } = verified
-    const base = objectWrite(verified, store.findText(object.id))
+    // A newer version may have come while this one was verified and judged.
+    checkNewer(verified)
+    const base = store.objectWrite(verified, store.findText(object.id))
     const isNew = base.puts.length > 0
     const boxes = accepted.map(({ recipient, judgement }) =>
       boxWrite(
@@ -106,10 +132,20 @@ export function createAdmit(ports: AdmitPorts): Admit {
 
   return async (frame, standing) => {
     const startMs = ports.clock.now()
-    const object = parseObject(frame.object)
     checkSize(frame.object, ports.objectBytes)
+    const object = parseObject(frame.object)
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
+    const blocked = findBlocked(object, standing)
+    if (blocked !== undefined) {
+      const judgement = refusal(`${blocked} is blocked by config`)
+      const judged = recipients.map(recipient => ({
+        recipient,
+        judgement,
+        result: resultOf(recipient, judgement, false),
+      }))
+      return conclude(judged, startMs)
+    }
     await pass(object, standing)
     const known = findKnown(object)
     // Users of ours publish; what others bring of theirs is believed only where it is here already: a forward.
@@ -124,32 +160,29 @@ export function createAdmit(ports: AdmitPorts): Admit {
       )
       if (accepted.length > 0 && !(await write(verified, accepted))) {
         // Another version came between reading and writing: look again.
-        findKnown(object)
         continue
       }
-      const ms = ports.clock.now() - startMs
+      return conclude(judged, startMs, known !== undefined)
+    }
+
+    function conclude(judged: readonly JudgedWithResult[], sinceMs: number, isKnownHere = false): Answer {
+      const ms = ports.clock.now() - sinceMs
+      const { id, version, kind } = object
+      const from = nameOf(standing)
       for (const { recipient, judgement, result } of judged) {
-        ports.onDecision({
-          id: object.id,
-          kind: object.kind,
-          from: nameOf(standing),
-          for: recipient,
-          outcome: result.outcome as DescribeOutcome,
-          reason: judgement.reason,
-          ms,
-        })
+        const outcome = result.outcome as DescribeOutcome
+        ports.onDecision({ id, kind, from, for: recipient, outcome, reason: judgement.reason, ms })
       }
       const results = judged.map(({ result }) => result)
-      return {
-        outcome: wholeOutcome(results, known !== undefined),
-        results,
-        id: object.id,
-        version: object.version,
-      }
+      return { outcome: wholeOutcome(results, isKnownHere), results, id, version }
     }
   }
 
-  async function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing) {
+  async function judgeOne(
+    verified: VerifiedObject,
+    recipient: Name,
+    standing: Standing,
+  ): Promise<JudgedWithResult> {
     const { object, atRest } = verified
     if (!ports.isOwnDomain(domainOf(recipient))) {
       const failure = failureAnswer(new FmtpError('FMTP_NOT_RELAYED'))
@@ -161,6 +194,15 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const isHere = store.findBoxed(recipient, object.id)?.version === object.version
     return { recipient, judgement, result: resultOf(recipient, judgement, isHere) }
   }
+}
+
+/** Where an object comes from: what the session proved, else its owner's domain. */
+function bringerOf(object: FmtpObject, standing: Standing): string {
+  return domainOf(nameOf(standing) ?? (object.owner as Name))
+}
+
+function refusal(reason: string): Judgement {
+  return { outcome: 'refuse', reason, decision: { isAccepted: false, code: 'FMTP_REFUSED', reason } }
 }
 
 /** What one recipient's judgement looks like to the other side: less than the log knows. */

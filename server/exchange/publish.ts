@@ -6,7 +6,7 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Append } from '../../objects/database.ts'
 import type { DomainKeys } from '../../objects/seal.ts'
 import { digestOf, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
-import { entryText, listsOf, objectWrite } from '../../objects/store.ts'
+import { entryText, listsOf } from '../../objects/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -152,7 +152,7 @@ export function createPublish(ports: PublishPorts): Publish {
       value: entryText(object),
       bytes: atRest.length,
     }))
-    const base = objectWrite(verified, before?.text)
+    const base = store.objectWrite(verified, before?.text)
     const view =
       object.kind === 'user'
         ? accounts.viewPuts({ object: object as User }, await accounts.liveKeys(object.owner as Address))

@@ -26,6 +26,8 @@ export interface RevealPorts {
   readonly clock: Clock
   /** How often a follower looks at its list without a hint, ms. */
   readonly followMs: number
+  /** A follow ended because its list could not be read. */
+  onFollowFailed(thrown: unknown): void
 }
 
 export interface Reveal {
@@ -105,7 +107,7 @@ export function createReveal(ports: RevealPorts): Reveal {
       inquiry,
     )
     const isFollow = inquiry.request.follow === true
-    if (isFollow) void followList(list, page.last, query, viewers, inquiry)
+    if (isFollow) followList(list, page.last, query, viewers, inquiry).catch(ports.onFollowFailed)
     return { outcome: 'found', cursor: cursorText(page.last), complete: page.isComplete }
   }
 

@@ -28,7 +28,7 @@ import type { OwnDomains } from '../accounts/own-domains.ts'
 import type { Admit } from '../exchange/admit.ts'
 import type { Publish } from '../exchange/publish.ts'
 import type { Reveal } from '../exchange/reveal.ts'
-import type { Standing } from '../exchange/standing.ts'
+import { nameOf, type Standing } from '../exchange/standing.ts'
 import type { Log } from '../log.ts'
 import { identify, type LoginPorts } from './login.ts'
 import { proveName } from './prove.ts'
@@ -85,10 +85,10 @@ export class Session implements Peer {
   #called: { resolve: () => void; reject: (error: FmtpError) => void } | undefined
   #helloTimer: ReturnType<typeof setTimeout>
   #watch: ReturnType<typeof setInterval>
-  #unreadSinceMs = 0
+  #unreadSinceMs = Date.now()
   #published = new Set<string>()
   #turn: Promise<unknown> = Promise.resolve()
-  #isFollowingBox = false
+  #boxFollows = 0
 
   private constructor(channel: Channel, ports: SessionPorts, call: Call | undefined) {
     this.#channel = channel
@@ -156,7 +156,7 @@ export class Session implements Peer {
 
   /** True while the client reads its box itself, so that nothing is passed to it twice. */
   get isFollowingBox(): boolean {
-    return this.#isFollowingBox
+    return this.#boxFollows > 0
   }
 
   /** True for an object that came over this very connection a moment ago. */
@@ -277,6 +277,10 @@ export class Session implements Peer {
     })
     const own = domains.get(hello.to as Domain)
     if (own === undefined) throw new FmtpError('FMTP_NOT_MINE', hello.to)
+    // A session that is filed under a name keeps it.
+    const proven = this.#standing === undefined ? undefined : nameOf(this.#standing)
+    if (proven !== undefined && hello.as !== proven)
+      throw new FmtpError('FMTP_WRONG_STATE', `${proven} says hello as ${hello.as}`)
     const identity = await identify(hello, this.#channel, this.#ports)
     if (this.#ended.signal.aborted) return
     this.#rise(identity.standing, hello)
@@ -398,15 +402,10 @@ export class Session implements Peer {
     const standing = this.#requireStanding()
     const { list, follow } = inquiry.request
     if (list === undefined) return this.#ports.reveal(inquiry, standing)
-    if (list.of === 'box' && follow === true) {
-      this.#isFollowingBox = true
-      inquiry.signal.addEventListener('abort', () => {
-        this.#isFollowingBox = false
-      })
-    }
     // Pages one after the other, so that a thousand requests do not fill the memory with answers nobody reads.
     const turn = this.#turn.then(() => this.#ports.reveal(inquiry, standing))
     this.#turn = turn.catch(() => undefined)
+    if (list.of === 'box' && follow === true) this.#noteBoxFollow(inquiry.signal, turn)
     return turn
   }
 
@@ -422,6 +421,18 @@ export class Session implements Peer {
         inquiry.describe(query)
       },
     }
+  }
+
+  /** From the question on, so that nothing comes twice; to its end, or to its refusal. */
+  #noteBoxFollow(signal: AbortSignal, turn: Promise<Answer>): void {
+    let isOver = false
+    const end = (): void => {
+      if (!isOver) this.#boxFollows--
+      isOver = true
+    }
+    this.#boxFollows++
+    signal.addEventListener('abort', end)
+    turn.catch(end)
   }
 
   /** What went wrong is told by its code; what nobody foresaw is logged here, once. */
@@ -463,26 +474,27 @@ export class Session implements Peer {
 
   #takeGoodbye(code: string | undefined): void {
     this.#ports.log.info({ remote: this.#channel.remote, code }, 'goodbye')
-    const error = goodbyeError(code)
-    this.#channel.close()
-    this.#end(error)
+    this.#finish(goodbyeError(code))
   }
 
   /** Says why, and closes. */
   #fail(error: FmtpError, isNow = false): void {
     if (!this.isOpen) return
     this.#send({ verb: 'goodbye', code: error.code, text: error.text })
-    if (isNow) this.#channel.destroy()
-    else this.#channel.close()
-    this.#end(error)
+    this.#finish(error, isNow)
   }
 
+  /** The channel has ended. What it could not read is told; it still sends. */
   #end(error: FmtpError | undefined): void {
     if (!this.isOpen) return
-    // What the channel itself could not read is told before the end; the channel still sends.
     if (error !== undefined && failures[error.code].closes && this.#state !== 'calling') {
       this.#send({ verb: 'goodbye', code: error.code, text: error.text })
     }
+    this.#finish(error)
+  }
+
+  /** Before the channel closes, which would call `#end` without the reason. */
+  #finish(error: FmtpError | undefined, isNow = false): void {
     this.#ended.abort()
     clearTimeout(this.#helloTimer)
     clearInterval(this.#watch)
@@ -493,7 +505,8 @@ export class Session implements Peer {
         ? (error ?? undefined)
         : new FmtpError('FMTP_DISCONNECTED', error.code),
     )
-    this.#channel.close()
+    if (isNow) this.#channel.destroy()
+    else this.#channel.close()
     this.#ports.onClosed(this)
     if (this.#standing !== undefined) {
       this.#ports.log.debug({ remote: this.#channel.remote, code: error?.code }, 'session.closed')

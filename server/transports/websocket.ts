@@ -25,8 +25,8 @@ export function serveWebSockets(server: Server, options: WebSocketOptions): { cl
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    if (new URL(request.url ?? '/', 'http://localhost').pathname !== path)
-      return refuse(socket, '404 Not Found')
+    // Not by URL, which throws for some targets that a request may have.
+    if (request.url?.replace(/\?.*$/s, '') !== path) return refuse(socket, '404 Not Found')
     const offered = request.headers['sec-websocket-protocol'] ?? ''
     if (!offered.split(',').some(name => name.trim() === subprotocol))
       return refuse(socket, '400 Bad Request')

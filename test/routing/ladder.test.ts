@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { climb, firstOf, type Rung, type Step } from '../../routing/ladder.ts'
+import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
+import { MovableClock } from '../support/clock.ts'
+import { assertCode, waitUntil } from '../support/conditions.ts'
+
+const clock = new MovableClock()
+
+/** A rung that answers, has nothing, or fails with a code. */
+function rung(name: string, answer: string | undefined, code?: FailureCode): Rung<string> {
+  return {
+    name,
+    climb: note =>
+      note.step('ask', { name }, () => {
+        if (code !== undefined) throw new FmtpError(code, `${name} failed`)
+        return answer
+      }),
+  }
+}
+
+const shortly = (trail: readonly Step[]): string[] =>
+  trail.map(step => `${step.rung} ${step.what} ${step.outcome}`)
+
+describe('climb', () => {
+  it('stops at the first rung that answers, and keeps every step', async () => {
+    const seen: Step[] = []
+    const climbed = await climb(
+      [
+        rung('local', undefined),
+        rung('parent', undefined, 'FMTP_TIMEOUT'),
+        rung('domain', 'found'),
+        rung('never', 'x'),
+      ],
+      { clock, onStep: step => seen.push(step) },
+    )
+    assert.equal(climbed.found, 'found')
+    assert.equal(climbed.error, undefined)
+    assert.deepEqual(shortly(climbed.trail), ['local ask miss', 'parent ask FMTP_TIMEOUT', 'domain ask ok'])
+    assert.deepEqual(seen, climbed.trail)
+  })
+
+  it('that finds nothing tells the last failure', async () => {
+    const climbed = await climb(
+      [rung('a', undefined, 'FMTP_TIMEOUT'), rung('b', undefined, 'FMTP_DNS_FAILED'), rung('c', undefined)],
+      { clock },
+    )
+    assert.equal(climbed.found, undefined)
+    assert.equal(climbed.error?.code, 'FMTP_DNS_FAILED')
+    assert.equal(climbed.trail.length, 3)
+  })
+
+  it('of no rungs finds nothing, and nothing failed', async () => {
+    assert.deepEqual(await climb([], { clock }), { found: undefined, trail: [], error: undefined })
+  })
+
+  it('takes an unexpected throw for FMTP_INTERNAL, and climbs on', async () => {
+    const broken: Rung<string> = {
+      name: 'broken',
+      climb: note =>
+        note.step('ask', {}, () => {
+          throw new TypeError('nevermore')
+        }),
+    }
+    const climbed = await climb([broken, rung('next', 'found')], { clock })
+    assert.equal(climbed.found, 'found')
+    assert.deepEqual(shortly(climbed.trail), ['broken ask FMTP_INTERNAL', 'next ask ok'])
+  })
+
+  it('notes details of what was found, and of what failed the reason', async () => {
+    const noted: Rung<number> = {
+      name: 'r',
+      async climb(note) {
+        note.add('look', 'miss', { about: 'x' })
+        return note.step(
+          'count',
+          found => ({ found }),
+          () => 3,
+        )
+      },
+    }
+    const { trail } = await climb([noted], { clock })
+    assert.deepEqual(
+      trail.map(({ detail }) => detail),
+      [{ about: 'x' }, { found: 3 }],
+    )
+    const failed = await climb([rung('r', undefined, 'FMTP_TIMEOUT')], { clock })
+    assert.deepEqual(failed.trail[0]?.detail, { name: 'r', reason: 'FMTP_TIMEOUT: r failed' })
+  })
+})
+
+describe('firstOf', () => {
+  /** Attempts that end when the test says so. */
+  function attempts(count: number) {
+    const started: { resolve(value: string): void; reject(error: Error): void; signal: AbortSignal }[] = []
+    const make = () => (signal: AbortSignal) =>
+      new Promise<string>((resolve, reject) => started.push({ resolve, reject, signal }))
+    return { started, list: Array.from({ length: count }, make) }
+  }
+  const failure = (code: FailureCode): FmtpError => new FmtpError(code)
+  const later = new MovableClock()
+
+  // Who lost the race may still sleep.
+  after(() => later.advance(3_600_000))
+
+  it('starts the next when the one before has failed', async () => {
+    const { started, list } = attempts(3)
+    const first = firstOf(list, 60_000, later)
+    assert.equal(started.length, 1)
+    started[0]?.reject(failure('FMTP_CONNECT_FAILED'))
+    await waitUntil('the second', () => started.length === 2)
+    started[1]?.resolve('second')
+    assert.equal(await first, 'second')
+  })
+
+  it('starts the next when its time has come, and the first that succeeds wins over all', async () => {
+    const { started, list } = attempts(3)
+    const first = firstOf(list, 250, later)
+    later.advance(250)
+    await waitUntil('the second', () => started.length === 2)
+    later.advance(250)
+    await waitUntil('the third', () => started.length === 3)
+    started[2]?.resolve('third')
+    assert.equal(await first, 'third')
+    assert.deepEqual(
+      started.map(({ signal }) => signal.aborted),
+      [true, true, true],
+    )
+  })
+
+  it('starts none after one has won', async () => {
+    const { started, list } = attempts(2)
+    const first = firstOf(list, 100, later)
+    started[0]?.resolve('first')
+    assert.equal(await first, 'first')
+    later.advance(1000)
+    await new Promise(setImmediate)
+    assert.equal(started.length, 1)
+  })
+
+  it('fails with the last failure when all fail, and with FMTP_UNREACHABLE when there is nothing to try', async () => {
+    const { started, list } = attempts(2)
+    const first = firstOf(list, 60_000, later)
+    started[0]?.reject(failure('FMTP_TIMEOUT'))
+    await waitUntil('the second', () => started.length === 2)
+    started[1]?.reject(failure('FMTP_WRONG_PEER'))
+    await assertCode('FMTP_WRONG_PEER', () => first)
+    await assertCode('FMTP_UNREACHABLE', () => firstOf([], 250, later))
+  })
+})

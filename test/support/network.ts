@@ -1,0 +1,242 @@
+/**
+ * Servers in this process with their own name server: real TLS, real DNS packets, real stores in temp folders, on loopback
+ * addresses of their own. The resolver of each knows this zone alone. For tests, benchmarks and whoever plays with several
+ * servers on one machine; `process.ts` starts one as a process of its own in such a network.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Connection, type Handlers } from '../../client/connection.ts'
+import { dialHost, dialOrigin } from '../../client/dial.ts'
+import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
+import { generateKeyPair, type KeyPair, signerOf, verifierOf } from '../../objects/keys.ts'
+import type { SealingKey } from '../../objects/seal.ts'
+import { serveZone, type Zone, type ZoneQuery } from '../../routing/zone.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { PublicJwk } from '../../schemas/frame.ts'
+import { domainOf, parseAddress } from '../../schemas/names.ts'
+import { type LoadedConfig, loadConfig } from '../../server/config/load.ts'
+import type { Log } from '../../server/log.ts'
+import { type RunningServer, startServer } from '../../server/server.ts'
+import { isProvenBy } from '../../wire/hello.ts'
+import { MovableClock } from './clock.ts'
+import { type HandDomain, handDomain, randomNonce } from './hand.ts'
+
+/** What tests change of a server's config; tables are added to those that every test server has. */
+export interface ServerChoices {
+  readonly limits?: Readonly<Record<string, number | readonly string[]>>
+  readonly http?: Readonly<Record<string, number | boolean>>
+  /** Patterns of domains that are not spoken with. */
+  readonly block?: readonly string[]
+  /** Port of TCP; SRV names it. Default: any that is free. */
+  readonly port?: number
+}
+
+export interface LogRecord {
+  readonly event: string
+  readonly record: Readonly<Record<string, unknown>>
+}
+
+/** A place for one server: its config in a folder of its own. */
+export interface Site {
+  readonly domain: string
+  readonly address: string
+  readonly folder: string
+  readonly config: LoadedConfig
+}
+
+export interface TestServer extends Site {
+  readonly running: RunningServer
+  readonly log: readonly LogRecord[]
+  /** `http://address:port`, for WebSockets and pages. */
+  readonly origin: string
+  readonly port: number
+}
+
+/** Somebody with an enrolled device. */
+export interface Person extends SealingKey {
+  readonly address: string
+  readonly pair: KeyPair
+}
+
+// Making one takes long, and what stands in it proves nothing: all servers of a process share theirs.
+let shared: Promise<Certificate> | undefined
+
+export class Network implements AsyncDisposable {
+  readonly zone: Zone
+  readonly clock = new MovableClock()
+  readonly #servers = new Map<string, TestServer>()
+  readonly #sites = new Map<string, Site>()
+  readonly #certificate: Certificate
+  #lastHost = 10
+
+  private constructor(zone: Zone, certificate: Certificate) {
+    this.zone = zone
+    this.#certificate = certificate
+  }
+
+  /** `lateMs`: how late `zone.fail(…, 'late')` makes an answer. */
+  static async start(
+    options: { readonly lateMs?: number; readonly onQuery?: (query: ZoneQuery) => void } = {},
+  ): Promise<Network> {
+    shared ??= makeCertificate('localhost', Date.now())
+    return new Network(
+      await serveZone({ address: '127.77.2.1', port: 0, records: [], ...options }),
+      await shared,
+    )
+  }
+
+  /** Writes the config of a server; the same folder again when it was here before. */
+  site(domain: string, choices: ServerChoices = {}): Site {
+    const before = this.#sites.get(domain)
+    const folder = before?.folder ?? mkdtempSync(join(tmpdir(), 'fmtp-test-'))
+    const address = before?.address ?? `127.77.2.${++this.#lastHost}`
+    const file = join(folder, 'fmtp.conf')
+    writeFileSync(file, configText(domain, address, this.zone.server, choices))
+    mkdirSync(join(folder, 'data', 'tls'), { recursive: true })
+    writeFileSync(join(folder, 'data', 'tls', 'cert.pem'), this.#certificate.cert)
+    writeFileSync(join(folder, 'data', 'tls', 'key.pem'), this.#certificate.key, { mode: 0o600 })
+    const site = { domain, address, folder, config: loadConfig(file) }
+    this.#sites.set(domain, site)
+    return site
+  }
+
+  /** Starts a server, or starts it again on what it has stored, and publishes its key and host. */
+  async serve(domain: string, choices: ServerChoices = {}): Promise<TestServer> {
+    const site = this.site(domain, choices)
+    const log: LogRecord[] = []
+    const running = await startServer(site.config, {
+      log: keepingLog(log),
+      software: { name: 'fmtp-test', version: '0' },
+      clock: this.clock,
+    })
+    const [tcp] = running.tcp
+    const [http] = running.http
+    const [own] = running.domains.values()
+    if (tcp === undefined || http === undefined || own === undefined) throw new Error('nothing listens')
+    this.publish(site, own.record, tcp.port)
+    const origin = `http://${site.address}:${http.port}`
+    const server = { ...site, running, log, origin, port: tcp.port }
+    this.#servers.set(domain, server)
+    return server
+  }
+
+  /** The records that make a domain found: its key, and SRV to its server. */
+  publish(site: Pick<Site, 'domain' | 'address'>, keyRecord: string, port: number): void {
+    const host = `fmtp.${site.domain}`
+    this.zone.set(`fmtpkey.${site.domain}`, 'TXT', [keyRecord])
+    this.zone.set(`_fmtp._tcp.${site.domain}`, 'SRV', [`0 5 ${port} ${host}`])
+    this.zone.set(host, 'A', [site.address])
+  }
+
+  /** A domain whose key the test holds, published, without a server. */
+  hand(name: string): HandDomain {
+    const domain = handDomain(name)
+    this.zone.set(`fmtpkey.${name}`, 'TXT', [domain.record])
+    return domain
+  }
+
+  /** Stops one server; its data stay, so that `serve` can start it again. */
+  async stop(domain: string): Promise<void> {
+    await this.#servers.get(domain)?.running[Symbol.asyncDispose]()
+    this.#servers.delete(domain)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const domain of [...this.#servers.keys()]) await this.stop(domain)
+    await this.zone[Symbol.asyncDispose]()
+    for (const { folder } of this.#sites.values()) rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Makes an account and enrols a device for it, as the log-in link does. */
+export async function enrol(server: TestServer, address: string): Promise<Person> {
+  const { accounts } = server.running
+  const name = parseAddress(address)
+  if (!accounts.hasAccount(name)) await accounts.create(name)
+  return enrolWith(server.origin, address, await accounts.makeToken(name), domainJwk(server))
+}
+
+/** Enrols a device with a token at the server whose domain key is `jwk`. */
+export async function enrolWith(
+  origin: string,
+  address: string,
+  token: string,
+  jwk: PublicJwk,
+): Promise<Person> {
+  const pair = generateKeyPair()
+  const connection = await Connection.open(await dialOrigin(origin), {
+    domain: domainOf(parseAddress(address)),
+    verifyServer: hello => requireProof(hello, jwk),
+    randomNonce,
+    login: { as: address, token, signer: signerOf(pair), key: pair.jwk },
+  })
+  connection.close()
+  if (connection.issued === undefined) throw new Error('no credential was issued')
+  return { address, pair, signer: signerOf(pair), credential: connection.issued }
+}
+
+/** A logged-in connection of a person's device, over WebSocket or TCP. */
+export async function connectAs(
+  server: TestServer,
+  person: Person,
+  handlers: Partial<Handlers> & { readonly over?: 'tcp' } = {},
+): Promise<Connection> {
+  const { over, ...others } = handlers
+  const channel =
+    over === 'tcp'
+      ? await dialHost(server.address, server.port, server.domain)
+      : await dialOrigin(server.origin)
+  return Connection.open(channel, {
+    randomNonce,
+    ...others,
+    domain: server.domain,
+    verifyServer: hello => requireProof(hello, domainJwk(server)),
+    login: { as: person.address, signer: person.signer, credential: person.credential },
+  })
+}
+
+function domainJwk(server: TestServer): PublicJwk {
+  const [own] = server.running.domains.values()
+  if (own === undefined) throw new Error('no domain')
+  return own.pair.jwk
+}
+
+async function requireProof(hello: Parameters<typeof isProvenBy>[0], jwk: PublicJwk): Promise<void> {
+  if (!(await isProvenBy(hello, verifierOf(jwk)))) throw new FmtpError('FMTP_PROOF')
+}
+
+function keepingLog(records: LogRecord[]): Log {
+  const keep = (record: LogRecord['record'], event: string): void => {
+    records.push({ event, record })
+  }
+  return { debug: keep, info: keep, warn: keep, error: keep, isDebug: true }
+}
+
+function configText(domain: string, address: string, nameServer: string, choices: ServerChoices): string {
+  const limits = { exempt: ['127.0.0.0/8'], ...choices.limits }
+  const table = (values: object): string =>
+    Object.entries(values)
+      .map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+      .join('')
+  return `data = "data"
+[[domain]]
+name = "${domain}"
+[listen]
+tcp = ["${address}:${choices.port ?? 0}"]
+http = ["${address}:0"]
+hosts = ["${address}"]
+[dns]
+servers = ["${nameServer}"]
+[guard]
+allow = ["127.77.0.0/16"]
+[log]
+level = "error"
+format = "json"
+[block]
+domains = ${JSON.stringify(choices.block ?? [])}
+[http]
+${table(choices.http ?? {})}
+[limits]
+${table(limits)}`
+}

@@ -1,0 +1,86 @@
+/**
+ * A server as a process of its own, in a network of `network.ts`: the real `server/server.ts`, started by
+ * `server-process.ts` with a clock that this side moves. Nothing of it is shared but DNS, sockets and its folder.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { PublicJwk } from '../../schemas/frame.ts'
+import { enrolWith, type Network, type Person, type ServerChoices, type Site } from './network.ts'
+
+/** What the runner is told. Each is answered. */
+export type Order =
+  | { readonly advanceMs: number }
+  /** Makes the account where there is none, and a token for it. */
+  | { readonly tokenFor: string }
+
+/** What the runner says when it serves. */
+export interface Ready {
+  readonly port: number
+  readonly httpPort: number
+  readonly keyRecord: string
+  readonly jwk: PublicJwk
+}
+
+export interface ServerProcess extends Site, AsyncDisposable {
+  readonly origin: string
+  readonly port: number
+  readonly child: ChildProcess
+  /** Moves its clock ahead. */
+  advance(ms: number): Promise<void>
+  makeToken(address: string): Promise<string>
+  enrol(address: string): Promise<Person>
+  /** SIGTERM, and what it ends with: exit code or signal. */
+  stop(): Promise<number | string>
+}
+
+/** Starts a server process on the site of this domain, and publishes its key and host. */
+export async function startProcess(
+  network: Network,
+  domain: string,
+  choices: ServerChoices = {},
+): Promise<ServerProcess> {
+  const site = network.site(domain, choices)
+  const child = fork(new URL('server-process.js', import.meta.url), [site.config.file], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const exited = once(child, 'exit')
+  // One order after the other: answers come in the order of the orders.
+  let turn: Promise<unknown> = Promise.race([
+    once(child, 'message'),
+    exited.then(([code]) => Promise.reject(new Error(`the server process ended with ${code}`))),
+  ])
+  const [ready] = (await turn) as [Ready]
+  network.publish(site, ready.keyRecord, ready.port)
+
+  function tell(order: Order): Promise<string> {
+    const answered = turn.then(async () => {
+      child.send(order)
+      const [answer] = (await once(child, 'message')) as [string]
+      return answer
+    })
+    turn = answered
+    return answered
+  }
+
+  const origin = `http://${site.address}:${ready.httpPort}`
+  const stop = async (): Promise<number | string> => {
+    child.kill('SIGTERM')
+    const [code, signal] = (await exited) as [number | null, string | null]
+    return code ?? signal ?? 'unknown'
+  }
+  return {
+    ...site,
+    origin,
+    port: ready.port,
+    child,
+    advance: async ms => {
+      await tell({ advanceMs: ms })
+    },
+    makeToken: address => tell({ tokenFor: address }),
+    enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
+    stop,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) await stop()
+    },
+  }
+}
