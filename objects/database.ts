@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
+import { BoundedMap } from '../wire/bounded-map.ts'
 import { keyOf, type ListName, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
@@ -51,6 +52,7 @@ const storeVersion = '1'
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
+const headsMost = 100_000
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
@@ -59,6 +61,8 @@ export class Database implements AsyncDisposable {
   readonly #onAppended: (lists: ReadonlySet<ListName>) => void
   #waiting: Waiting[] = []
   #writing: Promise<void> | undefined
+  /** Heads that were read or written: this process is the only one that moves them. */
+  readonly #heads = new BoundedMap<ListName, Head>(headsMost)
   #isClosed = false
   #epoch = ''
 
@@ -123,7 +127,12 @@ export class Database implements AsyncDisposable {
   }
 
   head(list: ListName): Head {
-    return parseHead(this.get(keyOf.head(list)))
+    let head = this.#heads.get(list)
+    if (head === undefined) {
+      head = parseHead(this.get(keyOf.head(list)))
+      this.#heads.set(list, head)
+    }
+    return head
   }
 
   /** Keys and values of a range in order of keys. `limit` is a page: ask again after the last key. */
@@ -165,11 +174,12 @@ export class Database implements AsyncDisposable {
   }
 
   async #writeGroup(group: readonly Waiting[]): Promise<void> {
-    const batch = new GroupBatch(this.#level.batch(), key => this.get(key))
+    const batch = new GroupBatch(this.#level.batch(), this)
     try {
       const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
       await batch.write()
-      if (batch.lists.size > 0) this.#onAppended(batch.lists)
+      for (const [list, head] of batch.heads) this.#heads.set(list, head)
+      if (batch.heads.size > 0) this.#onAppended(new Set(batch.heads.keys()))
       for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
     } catch (cause) {
       const error = new FmtpError('FMTP_STORE', 'a batch could not be written', { cause })
@@ -189,21 +199,17 @@ export class Database implements AsyncDisposable {
 /** One synced batch in the making, and what a reader would see after it. */
 class GroupBatch {
   readonly #batch: ChainedBatch<Level<string, string>, string, string>
-  readonly #read: (key: string) => string | undefined
+  readonly #disk: Pick<Database, 'get' | 'head'>
   readonly #changed = new Map<string, string | undefined>()
-  readonly #heads = new Map<ListName, { number: number; bytes: number }>()
+  readonly heads = new Map<ListName, Head>()
   #isSynced = false
 
   constructor(
     batch: ChainedBatch<Level<string, string>, string, string>,
-    read: (key: string) => string | undefined,
+    disk: Pick<Database, 'get' | 'head'>,
   ) {
     this.#batch = batch
-    this.#read = read
-  }
-
-  get lists(): ReadonlySet<ListName> {
-    return new Set(this.#heads.keys())
+    this.#disk = disk
   }
 
   add(write: Write): boolean {
@@ -215,38 +221,30 @@ class GroupBatch {
       this.#batch.del(key)
     }
     for (const append of write.appends ?? []) {
-      const head = this.#head(append.list)
-      head.number++
-      head.bytes += append.bytes
-      this.#batch.put(keyOf.entry(append.list, head.number), append.value)
+      const { list, value } = append
+      const last = this.heads.get(list) ?? this.#disk.head(list)
+      const head = { number: last.number + 1, bytes: last.bytes + append.bytes }
+      this.heads.set(list, head)
+      this.#batch.put(keyOf.entry(list, head.number), value)
     }
     if (write.isRelaxed !== true) this.#isSynced = true
     return true
   }
 
   async write(): Promise<void> {
-    for (const [list, { number, bytes }] of this.#heads)
+    for (const [list, { number, bytes }] of this.heads)
       this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
     if (this.#batch.length === 0) return this.#batch.close()
     await this.#batch.write({ sync: this.#isSynced })
   }
 
   #get(key: string): string | undefined {
-    return this.#changed.has(key) ? this.#changed.get(key) : this.#read(key)
+    return this.#changed.has(key) ? this.#changed.get(key) : this.#disk.get(key)
   }
 
   #put(key: string, value: string): void {
     this.#changed.set(key, value)
     this.#batch.put(key, value)
-  }
-
-  #head(list: ListName): { number: number; bytes: number } {
-    let head = this.#heads.get(list)
-    if (head === undefined) {
-      head = { ...parseHead(this.#read(keyOf.head(list))) }
-      this.#heads.set(list, head)
-    }
-    return head
   }
 }
 

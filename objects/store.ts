@@ -4,6 +4,7 @@
  */
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
+import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
 import { readCredential } from './credential.ts'
 import type { Database, Write } from './database.ts'
@@ -30,8 +31,20 @@ export interface Page {
   readonly isComplete: boolean
 }
 
+interface Recent {
+  readonly text: string
+  readonly credential: string
+  readonly object: FmtpObject
+}
+
+// Objects of a few KiB, so that the memo stays within some MiB.
+const recentMost = 2000
+const recentChars = 4096
+
 export class Store {
   readonly database: Database
+  /** Objects by their key, whole: an object that came a moment ago is read several times. Held against the disk's text. */
+  readonly #recent = new BoundedMap<string, Recent>(recentMost)
 
   constructor(database: Database) {
     this.database = database
@@ -39,12 +52,12 @@ export class Store {
 
   /** The current version of an object, with the newest credential of the key that sealed it. */
   findObject(id: string): FmtpObject | undefined {
-    return this.#withCredential(this.database.get(keyOf.object(id)))
+    return this.#read(keyOf.object(id))
   }
 
   /** A view of a user of ours. The owner's own view is the object itself. */
   findView(view: string, address: string): User | undefined {
-    return this.#withCredential(this.database.get(keyOf.view(view, address))) as User | undefined
+    return this.#read(keyOf.view(view, address)) as User | undefined
   }
 
   /** The text at rest, for conditions of a commit. */
@@ -87,6 +100,7 @@ export class Store {
   objectWrite(verified: VerifiedObject, before: string | undefined): Write & { puts: [string, string][] } {
     const key = keyOf.object(verified.object.id)
     const isNew = before !== verified.atRest
+    if (isNew) this.#remember(verified)
     return {
       ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
       puts: isNew ? [[key, verified.atRest], ...this.credentialPuts(verified)] : [],
@@ -102,12 +116,26 @@ export class Store {
     return [[keyOf.credential(thumbprint, owner), encryptedKey]]
   }
 
-  #withCredential(text: string | undefined): FmtpObject | undefined {
+  /** Spares the next reader of an object that is being written from putting it together again. */
+  #remember({ object, atRest, thumbprint }: VerifiedObject): void {
+    const key = keyOf.object(object.id)
+    const credential = keyOf.credential(thumbprint, object.owner)
+    if (atRest.length <= recentChars) this.#recent.set(key, { text: atRest, credential, object })
+  }
+
+  #read(key: string): FmtpObject | undefined {
+    const text = this.database.get(key)
     if (text === undefined) return undefined
+    const recent = this.#recent.get(key)
+    if (recent?.text === text && this.database.get(recent.credential) === recent.object.encryptedKey)
+      return recent.object
     const atRest = JSON.parse(text) as Omit<FmtpObject, 'encryptedKey'>
-    const thumbprint = readJws(atRest.hash, 'fmtp-hash')?.kid ?? ''
-    const encryptedKey = this.findCredentialText(thumbprint, atRest.owner)
-    return encryptedKey === undefined ? undefined : withMember(atRest, 'encryptedKey', encryptedKey)
+    const credential = keyOf.credential(readJws(atRest.hash, 'fmtp-hash')?.kid ?? '', atRest.owner)
+    const encryptedKey = this.database.get(credential)
+    if (encryptedKey === undefined) return undefined
+    const object = withMember(atRest, 'encryptedKey', encryptedKey)
+    if (text.length <= recentChars) this.#recent.set(key, { text, credential, object })
+    return object
   }
 }
 
