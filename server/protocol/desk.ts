@@ -1,0 +1,122 @@
+/**
+ * What a session answers (protocol §4.4, §8, §9): takes a describe or a request to its door, by what the session proved to
+ * be, and remembers what concerns this connection alone.
+ */
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import type { DescribeFrame } from '../../schemas/frame.ts'
+import { BoundedMap } from '../../wire/bounded-map.ts'
+import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
+import type { Admit } from '../exchange/admit.ts'
+import type { Publish } from '../exchange/publish.ts'
+import type { Reveal } from '../exchange/reveal.ts'
+import { nameOf, type Standing } from '../exchange/standing.ts'
+import type { Log } from '../log.ts'
+
+export interface DeskPorts {
+  readonly admit: Admit
+  readonly publish: Publish
+  readonly reveal: Reveal
+  readonly log: Log
+}
+
+const publishedMost = 4096
+
+export class Desk {
+  readonly #ports: DeskPorts
+  readonly #remote: string
+  readonly #published = new BoundedMap<string, true>(publishedMost)
+  #turn: Promise<unknown> = Promise.resolve()
+  #boxFollows = 0
+
+  constructor(ports: DeskPorts, remote: string) {
+    this.#ports = ports
+    this.#remote = remote
+  }
+
+  /** True while the client reads its box itself, so that nothing is passed to it twice. */
+  get isFollowingBox(): boolean {
+    return this.#boxFollows > 0
+  }
+
+  /** True for an object that came over this very connection a moment ago. */
+  hasPublished(id: string): boolean {
+    return this.#published.get(id) === true
+  }
+
+  async describe(frame: DescribeFrame, standing: Standing): Promise<Answer> {
+    try {
+      if (standing.role !== 'client') return await this.#ports.admit(frame, standing)
+      const { id } = frame.object as { id?: unknown }
+      if (typeof id === 'string') this.#published.set(id, true)
+      return await this.#ports.publish(frame, standing.name)
+    } catch (thrown) {
+      return this.#refuse('describe', thrown)
+    }
+  }
+
+  async request(inquiry: Inquiry, standing: Standing): Promise<Answer> {
+    try {
+      const watched = this.#watched(inquiry, standing)
+      return await (inquiry.request.list === undefined
+        ? this.#ports.reveal(watched, standing)
+        : this.#list(watched, standing))
+    } catch (thrown) {
+      return this.#refuse('request', thrown)
+    }
+  }
+
+  /** Pages one after the other, so that a thousand requests do not fill the memory with answers nobody reads. */
+  #list(inquiry: Inquiry, standing: Standing): Promise<Answer> {
+    const { list, follow } = inquiry.request
+    const turn = this.#turn.then(() => this.#ports.reveal(inquiry, standing))
+    this.#turn = turn.catch(() => undefined)
+    if (list?.of === 'box' && follow === true) this.#noteBoxFollow(inquiry.signal, turn)
+    return turn
+  }
+
+  /** From the question on, so that nothing comes twice; to its end, or to its refusal. */
+  #noteBoxFollow(signal: AbortSignal, turn: Promise<Answer>): void {
+    let isOver = false
+    const end = (): void => {
+      if (!isOver) this.#boxFollows--
+      isOver = true
+    }
+    this.#boxFollows++
+    signal.addEventListener('abort', end)
+    turn.catch(end)
+  }
+
+  /** The same inquiry, which leaves a record of what was handed over. */
+  #watched(inquiry: Inquiry, standing: Standing): Inquiry {
+    const { log } = this.#ports
+    if (!log.isDebug) return inquiry
+    const to = nameOf(standing) ?? 'guest'
+    return {
+      ...inquiry,
+      describe: query => {
+        const { id, kind, contacts } = query.object as { id?: string; kind?: string; contacts?: unknown }
+        log.debug({ id, kind, to, ...(contacts === undefined ? {} : { contacts }) }, 'described')
+        inquiry.describe(query)
+      },
+    }
+  }
+
+  /** What went wrong is told by its code; what nobody foresaw is logged here, once. */
+  #refuse(verb: string, thrown: unknown): Answer {
+    const error = toFmtpError(thrown)
+    const { code, message: reason, cause } = error
+    const record = { verb, remote: this.#remote, code, reason }
+    if (code !== 'FMTP_INTERNAL') this.#ports.log.info(record, 'answer.refused')
+    else {
+      const stack = cause instanceof Error ? cause.stack : undefined
+      this.#ports.log.error({ ...record, stack }, 'answer.failed')
+    }
+    return failureAnswer(error)
+  }
+}
+
+/** Before anybody has said who they are. @throws {FmtpError} FMTP_HELLO_FIRST */
+export function requireStanding(standing: Standing | undefined): Standing {
+  if (standing === undefined) throw new FmtpError('FMTP_HELLO_FIRST')
+  return standing
+}

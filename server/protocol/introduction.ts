@@ -1,0 +1,128 @@
+/**
+ * The hellos of one connection (protocol §5): says who we are, and finds out who the other side is. The session keeps the
+ * state; here is what is said and what is believed.
+ */
+import { randomBytes } from 'node:crypto'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { HelloFrame } from '../../schemas/frame.ts'
+import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/names.ts'
+import type { Channel } from '../../wire/channel.ts'
+import { checkHello, composeHello } from '../../wire/hello.ts'
+import type { OwnDomains } from '../accounts/own-domains.ts'
+import type { Standing } from '../exchange/standing.ts'
+import { identify, type LoginPorts } from './login.ts'
+import { proveName } from './prove.ts'
+
+/** Whom we call, in whose name, and who may answer. */
+export interface Call {
+  readonly as: Domain
+  readonly to: Name
+  /** For the log: `host:port` that was dialled. */
+  readonly host: string
+}
+
+export interface IntroductionPorts extends LoginPorts {
+  readonly domains: OwnDomains
+  /** Host names that a WebSocket to us may be bound to. */
+  readonly hosts: readonly string[]
+  readonly window: { readonly frames: number; readonly bytes: number }
+}
+
+export class Introduction {
+  readonly #channel: Channel
+  readonly #ports: IntroductionPorts
+  #nonce = newNonce()
+
+  constructor(channel: Channel, ports: IntroductionPorts) {
+    this.#channel = channel
+    this.#ports = ports
+  }
+
+  /** What the answering end of a WebSocket says first: a nonce for the opener to answer. */
+  greet(): HelloFrame {
+    return composeHello({ role: 'answers', nonce: this.#nonce })
+  }
+
+  /** The opener's hello: who is it, and what we say to it. `before` is the name that this session has proved already. */
+  async take(
+    hello: HelloFrame,
+    before: Name | undefined,
+  ): Promise<{ readonly standing: Standing; readonly reply: HelloFrame }> {
+    const isWebSocket = this.#channel.transport === 'websocket'
+    const isNamed = hello.as !== undefined
+    checkHello(hello, {
+      role: 'opens',
+      ...(isNamed || hello.binding !== undefined ? { bindings: this.#bindings() } : {}),
+      ...(isNamed && isWebSocket ? { peerNonce: this.#nonce } : {}),
+    })
+    // A contact of a user may name the server of its domain, which answers for its users.
+    const own = this.#ports.domains.get(domainOf((hello.to ?? '') as Name))
+    if (own === undefined) throw new FmtpError('FMTP_NOT_MINE', `to ${hello.to}`)
+    // A session that is filed under a name keeps it.
+    if (before !== undefined && hello.as !== before) {
+      throw new FmtpError('FMTP_WRONG_STATE', `${before} says hello as ${hello.as}`)
+    }
+    const { standing, issued } = await identify(hello, this.#channel, this.#ports)
+    this.#nonce = newNonce()
+    const binding = isWebSocket ? hello.binding : this.#channel.binding
+    const reply = composeHello(
+      {
+        role: 'answers',
+        as: own.domain,
+        ...(hello.as === undefined ? {} : { to: hello.as }),
+        nonce: this.#nonce,
+        peerNonce: hello.nonce,
+        ...(binding === undefined ? {} : { binding }),
+        key: own.pair.jwk,
+        ...(issued === undefined ? {} : { issued }),
+        limits: this.#limits(),
+      },
+      own.signer,
+    )
+    return { standing, reply }
+  }
+
+  /** Our own hello to whom we called; it answers the other side's nonce where that spoke first. */
+  open(call: Call, peerNonce: string | undefined): HelloFrame {
+    const own = this.#ports.domains.get(call.as)
+    if (own === undefined) throw new FmtpError('FMTP_INTERNAL', `called as ${call.as}`)
+    const members = {
+      role: 'opens',
+      as: call.as,
+      to: call.to,
+      nonce: this.#nonce,
+      ...(peerNonce === undefined ? {} : { peerNonce }),
+      binding: this.#channel.binding,
+      limits: this.#limits(),
+    } as const
+    return composeHello(members, own.signer)
+  }
+
+  /** True for the greeting of a WebSocket's answering end, which names nobody. */
+  isGreeting(hello: HelloFrame): boolean {
+    return this.#channel.transport === 'websocket' && hello.as === undefined
+  }
+
+  /** The answerer's hello: is it who we called? */
+  async takeReply(hello: HelloFrame, call: Call): Promise<Standing> {
+    // A user may be answered for by its domain, whose server a contact can name.
+    const name = (hello.as ?? call.to) as Name
+    const as = name === domainOf(call.to) ? name : call.to
+    const { binding, remote } = this.#channel
+    checkHello(hello, { role: 'answers', as, to: [call.as], peerNonce: this.#nonce, bindings: [binding] })
+    await proveName(hello, name, this.#ports.keys, this.#ports.clock.now())
+    return isAddressName(name) ? { role: 'user', name, remote } : { role: 'server', name, remote }
+  }
+
+  #bindings(): readonly string[] {
+    return this.#channel.transport === 'websocket' ? this.#ports.hosts : [this.#channel.binding]
+  }
+
+  #limits() {
+    return { windowFrames: this.#ports.window.frames, windowBytes: this.#ports.window.bytes }
+  }
+}
+
+function newNonce(): string {
+  return randomBytes(16).toString('base64url')
+}
