@@ -100,6 +100,12 @@ export function channelSuite(transport: string, open: (server: TestServer) => Pr
         assert.equal(answer.outcome, 'stored')
       })
 
+      it('to a user is answered by the domain of that user', async () => {
+        const end = await connect()
+        const reply = await end.hello(lost.address, { as: 'poe.net', signer: poe.signer })
+        assert.equal(reply.as, 'lenore.org')
+      })
+
       it('of a user of another domain is believed by credential', async () => {
         const end = await connect()
         const reply = await end.hello('lenore.org', { as: 'edgar@poe.net', ...edgar })
