@@ -8,7 +8,7 @@ import { resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
-import { keyOf, type ListName, type Range } from './layout.ts'
+import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
 export interface Write {
@@ -37,6 +37,18 @@ export interface Head {
   readonly bytes: number
 }
 
+/** One entry of a list. */
+export interface Entry {
+  readonly number: number
+  readonly value: string
+}
+
+/** The last entries of a list: those with the numbers `after` + 1, `after` + 2, … */
+interface Tail {
+  readonly after: number
+  readonly values: readonly string[]
+}
+
 export interface ScanOptions {
   readonly limit?: number
   readonly isReverse?: boolean
@@ -53,6 +65,9 @@ const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
 const headsMost = 100_000
+// Entries are about 100 bytes, so that all tails stay within some MiB.
+const tailsMost = 1000
+const tailEntries = 128
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
@@ -63,6 +78,7 @@ export class Database implements AsyncDisposable {
   #writing: Promise<void> | undefined
   /** Heads that were read or written: this process is the only one that moves them. */
   readonly #heads = new BoundedMap<ListName, Head>(headsMost)
+  readonly #tails = new BoundedMap<ListName, Tail>(tailsMost)
   #isClosed = false
   #epoch = ''
 
@@ -146,6 +162,33 @@ export class Database implements AsyncDisposable {
   }
 
   /**
+   * Entries of a list after a number, oldest first, at most `limit`. Those that were appended a moment ago come from
+   * memory: most readers wait at the end of their list, and are woken by the very append.
+   */
+  async entries(list: ListName, after: number, limit: number): Promise<readonly Entry[]> {
+    const tail = this.#tails.get(list)
+    if (tail !== undefined && after >= tail.after) {
+      return tail.values.slice(after - tail.after, after - tail.after + limit).map((value, index) => ({
+        number: after + 1 + index,
+        value,
+      }))
+    }
+    const rows = await this.scan(entriesAfter(list, after), { limit })
+    return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
+  }
+
+  #keepTail(list: ListName, appended: readonly Entry[]): void {
+    const [first] = appended
+    if (first === undefined) return
+    const before = this.#tails.get(list)
+    const isNext = before !== undefined && before.after + before.values.length === first.number - 1
+    const values = [...(isNext ? before.values : []), ...appended.map(({ value }) => value)]
+    const dropped = Math.max(0, values.length - tailEntries)
+    const after = (isNext ? before.after : first.number - 1) + dropped
+    this.#tails.set(list, { after, values: values.slice(dropped) })
+  }
+
+  /**
    * Writes all that are possible, each as a whole, and resolves when they are on the disk: true for written, false where
    * a condition failed.
    * @throws {FmtpError} FMTP_STORE when the disk did not take the batch; nothing of it is acknowledged
@@ -179,6 +222,7 @@ export class Database implements AsyncDisposable {
       const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
       await batch.write()
       for (const [list, head] of batch.heads) this.#heads.set(list, head)
+      for (const [list, appended] of batch.appended) this.#keepTail(list, appended)
       if (batch.heads.size > 0) this.#onAppended(new Set(batch.heads.keys()))
       for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
     } catch (cause) {
@@ -202,6 +246,7 @@ class GroupBatch {
   readonly #disk: Pick<Database, 'get' | 'head'>
   readonly #changed = new Map<string, string | undefined>()
   readonly heads = new Map<ListName, Head>()
+  readonly appended = new Map<ListName, Entry[]>()
   #isSynced = false
 
   constructor(
@@ -226,6 +271,9 @@ class GroupBatch {
       const head = { number: last.number + 1, bytes: last.bytes + append.bytes }
       this.heads.set(list, head)
       this.#batch.put(keyOf.entry(list, head.number), value)
+      const appended = this.appended.get(list)
+      if (appended === undefined) this.appended.set(list, [{ number: head.number, value }])
+      else appended.push({ number: head.number, value })
     }
     if (write.isRelaxed !== true) this.#isSynced = true
     return true

@@ -8,7 +8,7 @@ import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
 import { readCredential } from './credential.ts'
 import type { Database, Write } from './database.ts'
-import { entriesAfter, keyOf, type ListName, lastPart, listOf } from './layout.ts'
+import { keyOf, type ListName, listOf } from './layout.ts'
 import type { VerifiedObject } from './seal.ts'
 
 /** A box entry: the user has this version. `by` forwarded it, where the owner did not write to the user. */
@@ -88,10 +88,10 @@ export class Store {
 
   /** Entries of a list after a number, oldest first. An entry that is not current any more is for the reader to skip. */
   async readList(list: ListName, after: number, limit: number): Promise<Page> {
-    const rows = await this.database.scan(entriesAfter(list, after), { limit })
-    const entries = rows.map(([key, value]) => {
+    const rows = await this.database.entries(list, after, limit)
+    const entries = rows.map(({ number, value }) => {
       const { id, version } = JSON.parse(value) as { id: string; version: number }
-      return { number: Number(lastPart(key)), id, version }
+      return { number, id, version }
     })
     return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
   }

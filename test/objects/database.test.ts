@@ -188,6 +188,24 @@ describe('database', () => {
     assert.equal(await values({ limit: 2 }), '12')
   })
 
+  it('gives the entries after any number, from memory as from the disk', async () => {
+    const sizes = [1, 3, 200, 1, 128, 7]
+    for (const size of sizes)
+      await database.commit(Array.from({ length: size }, (_, at) => append(`${size} ${at}`)))
+    await database.commit([append('of another list', listOf.box('lost@lenore.org'))])
+    const all = (await entriesOf(box)).map(([number, value]) => ({ number, value }))
+    assert.equal(all.length, 340)
+    for (const after of [0, 1, 100, 203, 204, 205, 211, 212, 213, 338, 339, 340]) {
+      for (const limit of [1, 5, 1000]) {
+        assert.deepEqual(
+          await database.entries(box, after, limit),
+          all.slice(after, after + limit),
+          `${after} ${limit}`,
+        )
+      }
+    }
+  })
+
   it('agrees with a plain Map, whatever is written in whatever groups', async () => {
     const key = fc.constantFrom('a', 'b', 'c')
     const value = fc.constantFrom('1', '2')
