@@ -3,7 +3,7 @@
  * below reads the config or knows another part than those it was given.
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import { type Clock, systemClock } from '../objects/clock.ts'
@@ -24,6 +24,7 @@ import { limits } from '../schemas/limits.ts'
 import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import { Accounts } from './accounts/accounts.ts'
+import { writeKeyFile } from './accounts/key-file.ts'
 import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
@@ -68,14 +69,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
   const closing = new Closing()
   try {
     mkdirSync(config.data, { recursive: true, mode: 0o700 })
-    const domains = openDomains(
-      config.domain.map(({ name }) => parseDomain(name)),
-      config.data,
-    )
-    const [first] = domains.keys()
-    if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
-    const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
-
     const hints = createHints()
     const database = closing.use(
       await Database.open(
@@ -84,6 +77,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         () => randomBytes(4).toString('hex'),
       ),
     )
+    // Behind the store, whose lock keeps a second server from making keys of its own.
+    const domains = openDomains(
+      config.domain.map(({ name }) => parseDomain(name)),
+      config.data,
+    )
+    const [first] = domains.keys()
+    if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
+    const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
     const store = new Store(database)
     const accounts = new Accounts({ store, domains, clock })
     for (const domain of domains.keys()) {
@@ -355,8 +356,10 @@ async function openCertificate(folder: string, name: string, clock: Clock): Prom
   }
   const certificate = await makeCertificate(name, clock.now())
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  writeFileSync(keyFile, certificate.key, { mode: 0o600 })
-  writeFileSync(certFile, certificate.cert)
+  // The pair is there when both are: a certificate whose key was lost must not stand beside a new key.
+  rmSync(certFile, { force: true })
+  writeKeyFile(keyFile, certificate.key)
+  writeKeyFile(certFile, certificate.cert)
   return certificate
 }
 
