@@ -29,6 +29,7 @@ import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { ownHosts } from './config/own-hosts.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { createRates } from './delivery/rates.ts'
@@ -237,7 +238,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       admit,
       publish,
       reveal,
-      hosts: [...domains.keys(), ...config.listen.hosts],
+      hosts: ownHosts(config),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
       spendTry: (remote, address) => rates.spendTry(remote, address),
