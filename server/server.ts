@@ -173,12 +173,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
       boxBytes: config.limits.boxBytes,
     }
-    const { objectBytes } = config.limits
+    const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
       keys,
       clock,
       objectBytes,
+      recipients,
       isOwnDomain: domain => accounts.isOwnDomain(domain),
       blockedDomains: config.block.domains,
       spend: (domain, remote) => rates.spendObject(domain, remote),
