@@ -196,6 +196,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       clock,
       isIsland,
       objectBytes,
+      recipients,
       onPublished: record => {
         if (log.isDebug) log.debug(record, 'publish')
       },
