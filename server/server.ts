@@ -114,7 +114,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
 
-    const isKnown = (domain: string): boolean => database.head(listOf.outbox(domain)).number > 0
+    const isKnown = async (domain: string): Promise<boolean> =>
+      database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
     const dial: Dial = async (target, note, signal) => {
@@ -166,6 +167,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       perSecond: config.limits.unknownPeerPerSecond,
       burst: config.limits.unknownPeerBurst,
       exempt: config.limits.exempt,
+      clock,
       isKnown,
     })
     const judging = {
@@ -252,9 +254,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       connections.add(Session.answer(channel, sessionPorts))
     }
 
-    function onIdentified(session: Session): void {
+    async function onIdentified(session: Session): Promise<void> {
       connections.add(session)
-      connections.identify(session)
+      await connections.identify(session)
+      if (!session.isOpen) return
       const { standing } = session
       if (standing?.role === 'server') {
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
