@@ -46,6 +46,7 @@ import { type Listener, listenTcp } from './transports/tcp.ts'
 import { createWeb } from './web/app.ts'
 
 export interface RunningServer extends AsyncDisposable {
+  readonly store: Store
   readonly accounts: Accounts
   readonly domains: OwnDomains
   readonly tcp: readonly Listener[]
@@ -154,6 +155,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onStep: onStep('lookup'),
     })
 
+    const rates = createRates({
+      perSecond: config.limits.unknownPeerPerSecond,
+      burst: config.limits.unknownPeerBurst,
+      exempt: config.limits.exempt,
+      clock,
+      isKnown,
+    })
     const reveal = createReveal({
       store,
       accounts,
@@ -161,14 +169,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       hints,
       clock,
       followMs,
+      spendRequest: remote => rates.spendRequest(remote),
       onFollowFailed: logFailure('follow'),
-    })
-    const rates = createRates({
-      perSecond: config.limits.unknownPeerPerSecond,
-      burst: config.limits.unknownPeerBurst,
-      exempt: config.limits.exempt,
-      clock,
-      isKnown,
     })
     const judging = {
       store,
@@ -331,6 +333,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     }
 
     return {
+      store,
       accounts,
       domains,
       tcp,
