@@ -295,7 +295,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       closing.defer(() => listener.close())
       tcp.push(listener)
     }
-    const web = createWeb({ reveal, accounts, log })
+    const web = createWeb({
+      reveal,
+      accounts,
+      log,
+      isBehindProxy: config.http.behindProxy,
+      spendRequest: remote => rates.spendRequest(remote),
+    })
     const http = []
     for (const endpoint of config.listen.http.map(requireEndpoint)) {
       const listener = await listenHttp({
