@@ -14,7 +14,11 @@ export interface Certificate {
 const yearMs = 365 * 24 * 60 * 60 * 1000
 
 /** A certificate of its own issuer for `name`, good for ten years. Takes about 100 ms, most of it for the RSA key. */
-export async function makeCertificate(name: string, nowMs: number): Promise<Certificate> {
+export async function makeCertificate(
+  name: string,
+  nowMs: number,
+  random: (bytes: number) => Buffer = randomBytes,
+): Promise<Certificate> {
   // Loaded when used: a server makes one certificate in its life.
   const { default: forge } = await import('node-forge')
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {
@@ -24,8 +28,8 @@ export async function makeCertificate(name: string, nowMs: number): Promise<Cert
   })
   const certificate = forge.pki.createCertificate()
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey)
-  // A leading 00 keeps the number positive.
-  certificate.serialNumber = `00${randomBytes(16).toString('hex')}`
+  // A leading 01 keeps the number positive and its encoding short, whatever chance gives: OpenSSL takes no other.
+  certificate.serialNumber = `01${random(16).toString('hex')}`
   certificate.validity.notBefore = new Date(nowMs - 24 * 60 * 60 * 1000)
   certificate.validity.notAfter = new Date(nowMs + 10 * yearMs)
   const subject = [{ name: 'commonName', value: name.slice(0, 64) }]

@@ -1,6 +1,7 @@
 /** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
 import type { Message } from '../schemas/message.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import type { User } from '../schemas/user.ts'
 
 /** Users that the asker may speak for; empty for a guest. `hasBoxed` tells whether a user's box holds the object. */
 export function maySee(
@@ -8,7 +9,12 @@ export function maySee(
   viewers: readonly string[],
   hasBoxed: (address: string, id: string) => boolean,
 ): boolean {
-  if (object.public === true) return true
+  if (object.public === true || isOpenUser(object)) return true
   const to = object.kind === 'message' ? ((object as Message).to ?? []) : []
   return viewers.some(viewer => viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id))
+}
+
+/** Everyone's view of a user is for everyone unless the user hides. */
+function isOpenUser(object: FmtpObject): boolean {
+  return object.kind === 'user' && object.public !== false && (object as User).view === 'everyone'
 }

@@ -13,6 +13,7 @@
  *     entry <list> <number>                one entry of a list
  *     account <address>                    a user of ours: home key, when made
  *     device <address> <thumbprint>        an enrolled device
+ *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
  *     peer <domain>                        when we last exchanged with a domain
@@ -40,6 +41,7 @@ export const keyOf = {
   entry: (list: ListName, number: number) => key('entry', list, padded(number)),
   account: (address: string) => key('account', address),
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
+  listed: (domain: string, address: string) => key('listed', domain, address),
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
   peer: (domain: string) => key('peer', domain),

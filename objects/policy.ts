@@ -27,7 +27,12 @@ export interface Approach {
  */
 export function isForwarded(object: FmtpObject, recipient: string, session: string | undefined): boolean {
   if (object.kind === 'message' && object.deleted !== true) return !(object as Message).to.includes(recipient)
-  return session !== object.owner && session !== domainOf(object.owner as Name)
+  return !isBroughtByOwner(object, session)
+}
+
+/** True where the session proved the owner or the owner's domain. */
+export function isBroughtByOwner(object: FmtpObject, session: string | undefined): boolean {
+  return session === object.owner || session === domainOf(object.owner as Name)
 }
 
 /** The four rungs of reaching a user, first match wins. */

@@ -65,8 +65,13 @@ export class Store {
     return this.database.get(keyOf.object(id))
   }
 
+  /** The text of a box key, for conditions of a commit. */
+  findBoxedText(address: string, id: string): string | undefined {
+    return this.database.get(keyOf.boxed(address, id))
+  }
+
   findBoxed(address: string, id: string): Boxed | undefined {
-    const text = this.database.get(keyOf.boxed(address, id))
+    const text = this.findBoxedText(address, id)
     return text === undefined ? undefined : (JSON.parse(text) as Boxed)
   }
 

@@ -80,7 +80,8 @@ export const configSchema = Type.Object(
       hosts: list('host', {
         default: [],
         maxItems: 1000,
-        description: 'Host names under which clients open WebSocket connections, besides the domains.',
+        description:
+          'Host names under which clients open WebSocket connections, besides the domains and that of http.originUrl.',
       }),
     }),
     http: table('Pages, API and WebSocket.', {

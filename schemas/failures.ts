@@ -63,6 +63,7 @@ export const failures = {
   FMTP_CREDENTIAL_EXPIRED: closing('The credential is no longer or not yet valid.', 401),
   FMTP_REVOKED: closing('This device is not enrolled here any more.', 401),
   FMTP_TOKEN: closing('This token is not known, used up or too old. Ask for a new log-in link.', 401),
+  FMTP_TOO_MANY_DEVICES: closing('As many devices are enrolled for this user as can be.', 403),
   FMTP_WRONG_PEER: closing('Another domain answered than the one that was called.', 421),
 
   // objects (protocol §6, §7)

@@ -18,5 +18,5 @@ export const kinds = {
 
 export type Kind = keyof typeof kinds
 
-/** Kinds of which an owner has one: the nonce of the id is the kind's own name. */
-export const singleKinds: ReadonlySet<string> = new Set(['user', 'server'])
+/** Kinds of which an owner has one: the nonce of the id is the kind's own name. Groups have theirs before they are here. */
+export const singleKinds: ReadonlySet<string> = new Set(['user', 'server', 'group'])

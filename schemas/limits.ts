@@ -66,6 +66,15 @@ export const limits = {
   peersAtOnce: 20,
 
   boxBytes: 1024 * mib,
+  devices: 60,
+  accountMemoryMs: 5 * secondMs,
+
+  pageEntries: 5000,
+  follows: 100,
+  guestRequestsPerMinute: 300,
+  triesPerMinute: 10,
+  triesPerDay: 50,
+  trySlowMs: 2 * secondMs,
   sessionsPerPeer: 8,
   unknownPeerPerSecond: 20,
   unknownPeerBurst: 200,

@@ -3,7 +3,7 @@
  * below reads the config or knows another part than those it was given.
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import { type Clock, systemClock } from '../objects/clock.ts'
@@ -24,10 +24,12 @@ import { limits } from '../schemas/limits.ts'
 import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import { Accounts } from './accounts/accounts.ts'
+import { writeKeyFile } from './accounts/key-file.ts'
 import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { ownHosts } from './config/own-hosts.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { createRates } from './delivery/rates.ts'
@@ -44,6 +46,7 @@ import { type Listener, listenTcp } from './transports/tcp.ts'
 import { createWeb } from './web/app.ts'
 
 export interface RunningServer extends AsyncDisposable {
+  readonly store: Store
   readonly accounts: Accounts
   readonly domains: OwnDomains
   readonly tcp: readonly Listener[]
@@ -68,14 +71,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
   const closing = new Closing()
   try {
     mkdirSync(config.data, { recursive: true, mode: 0o700 })
-    const domains = openDomains(
-      config.domain.map(({ name }) => parseDomain(name)),
-      config.data,
-    )
-    const [first] = domains.keys()
-    if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
-    const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
-
     const hints = createHints()
     const database = closing.use(
       await Database.open(
@@ -84,6 +79,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         () => randomBytes(4).toString('hex'),
       ),
     )
+    // Behind the store, whose lock keeps a second server from making keys of its own.
+    const domains = openDomains(
+      config.domain.map(({ name }) => parseDomain(name)),
+      config.data,
+    )
+    const [first] = domains.keys()
+    if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
+    const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
     const store = new Store(database)
     const accounts = new Accounts({ store, domains, clock })
     for (const domain of domains.keys()) {
@@ -112,7 +115,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
 
-    const isKnown = (domain: string): boolean => database.head(listOf.outbox(domain)).number > 0
+    const isKnown = async (domain: string): Promise<boolean> =>
+      database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
     const dial: Dial = async (target, note, signal) => {
@@ -151,6 +155,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onStep: onStep('lookup'),
     })
 
+    const rates = createRates({
+      perSecond: config.limits.unknownPeerPerSecond,
+      burst: config.limits.unknownPeerBurst,
+      exempt: config.limits.exempt,
+      clock,
+      isKnown,
+    })
     const reveal = createReveal({
       store,
       accounts,
@@ -158,25 +169,21 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       hints,
       clock,
       followMs,
+      spendRequest: remote => rates.spendRequest(remote),
       onFollowFailed: logFailure('follow'),
-    })
-    const rates = createRates({
-      perSecond: config.limits.unknownPeerPerSecond,
-      burst: config.limits.unknownPeerBurst,
-      exempt: config.limits.exempt,
-      isKnown,
     })
     const judging = {
       store,
       findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
       boxBytes: config.limits.boxBytes,
     }
-    const { objectBytes } = config.limits
+    const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
       keys,
       clock,
       objectBytes,
+      recipients,
       isOwnDomain: domain => accounts.isOwnDomain(domain),
       blockedDomains: config.block.domains,
       spend: (domain, remote) => rates.spendObject(domain, remote),
@@ -193,6 +200,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       clock,
       isIsland,
       objectBytes,
+      recipients,
       onPublished: record => {
         if (log.isDebug) log.debug(record, 'publish')
       },
@@ -236,7 +244,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       admit,
       publish,
       reveal,
-      hosts: [...domains.keys(), ...config.listen.hosts],
+      hosts: ownHosts(config),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
       spendTry: (remote, address) => rates.spendTry(remote, address),
@@ -248,9 +256,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       connections.add(Session.answer(channel, sessionPorts))
     }
 
-    function onIdentified(session: Session): void {
+    async function onIdentified(session: Session): Promise<void> {
       connections.add(session)
-      connections.identify(session)
+      await connections.identify(session)
+      if (!session.isOpen) return
       const { standing } = session
       if (standing?.role === 'server') {
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
@@ -286,7 +295,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       closing.defer(() => listener.close())
       tcp.push(listener)
     }
-    const web = createWeb({ reveal, accounts, log })
+    const web = createWeb({
+      reveal,
+      accounts,
+      log,
+      isBehindProxy: config.http.behindProxy,
+      spendRequest: remote => rates.spendRequest(remote),
+    })
     const http = []
     for (const endpoint of config.listen.http.map(requireEndpoint)) {
       const listener = await listenHttp({
@@ -324,6 +339,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     }
 
     return {
+      store,
       accounts,
       domains,
       tcp,
@@ -355,8 +371,10 @@ async function openCertificate(folder: string, name: string, clock: Clock): Prom
   }
   const certificate = await makeCertificate(name, clock.now())
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  writeFileSync(keyFile, certificate.key, { mode: 0o600 })
-  writeFileSync(certFile, certificate.cert)
+  // The pair is there when both are: a certificate whose key was lost must not stand beside a new key.
+  rmSync(certFile, { force: true })
+  writeKeyFile(keyFile, certificate.key)
+  writeKeyFile(certFile, certificate.cert)
   return certificate
 }
 

@@ -14,9 +14,10 @@ import {
   thumbprintOf,
 } from '../../objects/keys.ts'
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
-import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/seal.ts'
+import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import { everyonesView } from '../../objects/view.ts'
+import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -24,8 +25,11 @@ import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
+import { BoundedMap } from '../../wire/bounded-map.ts'
 import type { Signer } from '../../wire/jws.ts'
+import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
+import { ShortMemory } from './short-memory.ts'
 
 interface AccountRecord {
   readonly createdAtMs: number
@@ -49,6 +53,27 @@ export interface AccountsPorts {
   readonly clock: Clock
 }
 
+/** What is written beside a user's object in the same commit, and on which conditions. */
+export interface AttachedWrite {
+  readonly absent: readonly string[]
+  readonly equals: readonly (readonly [key: string, value: string])[]
+  readonly puts: readonly (readonly [key: string, value: string])[]
+  readonly dels: readonly string[]
+}
+
+export interface HomeSealingKey extends SealingKey {
+  /** Unix ms; what says to be older is not believed of this key. */
+  readonly enrolledAtMs: number
+}
+
+/** What a credential of ours says, and when it is a day old. */
+interface ReadCredential {
+  readonly jwk: PublicJwk
+  readonly thumbprint: string
+  readonly enrolledAtMs: number
+  readonly renewAtMs: number
+}
+
 interface HomeKey {
   readonly signer: Signer
   readonly jwk: PublicJwk
@@ -60,11 +85,17 @@ export class Accounts {
   readonly #domains: OwnDomains
   readonly #clock: Clock
   readonly #homeKeys = new Map<Name, HomeKey>()
+  readonly #users: ShortMemory<User>
+  readonly #views: ShortMemory<User>
+  readonly #listed: ShortMemory<boolean>
 
   constructor(ports: AccountsPorts) {
     this.#store = ports.store
     this.#domains = ports.domains
     this.#clock = ports.clock
+    this.#users = new ShortMemory(ports.clock)
+    this.#views = new ShortMemory(ports.clock)
+    this.#listed = new ShortMemory(ports.clock)
   }
 
   isOwnDomain(domain: string): boolean {
@@ -81,14 +112,49 @@ export class Accounts {
 
   /** All users of ours, in order of their addresses. */
   async listAddresses(): Promise<Address[]> {
-    const rows = await this.#store.database.scan(rangeOf('account'), { limit: 1000 })
-    return rows.map(([key]) => lastPart(key) as Name).filter(isAddressName)
+    const addresses: Address[] = []
+    const range = rangeOf('account')
+    for (let { gt } = range; ; ) {
+      const rows = await this.#store.database.scan({ gt, lt: range.lt }, { limit: accountsPage })
+      addresses.push(...rows.map(([key]) => lastPart(key) as Name).filter(isAddressName))
+      const [last] = rows.at(-1) ?? []
+      if (last === undefined || rows.length < accountsPage) return addresses
+      gt = last
+    }
   }
 
-  /** The owner's view of a user of ours: lists and policy included. */
+  /** The owner's view of a user of ours: lists and policy included. What another process writes is seen 5 s later. */
   findUser(address: Name): User | undefined {
+    const known = this.#users.find(address)
+    if (known !== undefined) return known
+    const user = this.#readUser(address)
+    return user === undefined ? undefined : this.#users.keep(address, user)
+  }
+
+  #readUser(address: Name): User | undefined {
     if (!isAddressName(address) || !this.isOwn(address)) return undefined
     return this.#store.findObject(makeObjectId('user', address)) as User | undefined
+  }
+
+  /** Everyone's view of a user of ours. What another process writes is seen 5 s later. */
+  findView(address: Name): User | undefined {
+    const known = this.#views.find(address)
+    if (known !== undefined) return known
+    const view = this.#store.findView('everyone', address)
+    return view === undefined ? undefined : this.#views.keep(address, view)
+  }
+
+  /** True where the whitelist of some user names this domain (protocol §12.2). */
+  async isListed(domain: string): Promise<boolean> {
+    const known = this.#listed.find(domain)
+    return known ?? this.#listed.keep(domain, await isListed(domain, this.#store.database))
+  }
+
+  /** To be called when a write of this user's object or view has ended, so that the next reader sees it. */
+  forget(address: Name): void {
+    this.#users.forget(address)
+    this.#views.forget(address)
+    this.#listed.forgetAll()
   }
 
   /**
@@ -100,20 +166,25 @@ export class Accounts {
     const nowMs = this.#clock.now()
     const pair = generateKeyPair()
     const record: AccountRecord = { createdAtMs: nowMs, homeKey: privatePem(pair) }
-    this.#homeKeys.set(address, { signer: signerOf(pair), jwk: pair.jwk, createdAtMs: nowMs })
-    const user = sealObject(newUser(address, nowMs), this.#issue(address))
+    const key = this.#sealingKey(address, { signer: signerOf(pair), jwk: pair.jwk, createdAtMs: nowMs })
+    const user = sealObject(newUser(address, nowMs), key)
     const skeleton = keyOf.skeleton(skeletonOf(address))
     const write = this.#store.objectWrite(user, undefined)
-    const puts = [...write.puts, ...this.viewPuts(user, [pair.thumbprint])]
+    const view = this.#viewWrite(user.object, [pair.thumbprint], key)
     const [isMade] = await this.#store.database.commit([
       {
-        absent: [keyOf.account(address), skeleton, ...(write.absent ?? [])],
-        puts: [[keyOf.account(address), JSON.stringify(record)], [skeleton, address], ...puts],
+        absent: [keyOf.account(address), skeleton, ...(write.absent ?? []), ...view.absent],
+        puts: [
+          [keyOf.account(address), JSON.stringify(record)],
+          [skeleton, address],
+          ...write.puts,
+          ...view.puts,
+        ],
       },
     ])
-    if (isMade === true) return
-    this.#homeKeys.delete(address)
-    throw new FmtpError('FMTP_BAD_NAME', `${address} is taken, or looks like a name that is`)
+    if (isMade !== true)
+      throw new FmtpError('FMTP_BAD_NAME', `${address} is taken, or looks like a name that is`)
+    this.forget(address)
   }
 
   /** The account of a domain itself, made when missing. */
@@ -127,22 +198,27 @@ export class Accounts {
    * The key with which the home seals for one of its names, under a credential that is at most a day old.
    * @throws {FmtpError} FMTP_NOT_FOUND without an account
    */
-  homeKey(name: Name): SealingKey {
-    if (!this.#homeKeys.has(name)) {
-      const text = this.#store.database.get(keyOf.account(name))
-      if (text === undefined) throw new FmtpError('FMTP_NOT_FOUND', `no account ${name}`)
-      const { homeKey, createdAtMs } = JSON.parse(text) as AccountRecord
-      const pair = parsePrivatePem(homeKey)
-      this.#homeKeys.set(name, { signer: signerOf(pair), jwk: pair.jwk, createdAtMs })
-    }
-    return this.#issue(name)
+  homeKey(name: Name): HomeSealingKey {
+    const home = this.#findHomeKey(name)
+    if (home === undefined) throw new FmtpError('FMTP_NOT_FOUND', `no account ${name}`)
+    return this.#sealingKey(name, home)
   }
 
-  #issue(name: Name): SealingKey {
-    const home = this.#homeKeys.get(name)
-    if (home === undefined) throw new FmtpError('FMTP_INTERNAL', `no home key of ${name}`)
-    const credential = this.#currentCredential(name, home.jwk, home.createdAtMs)
-    return { signer: home.signer, credential }
+  #findHomeKey(name: Name): HomeKey | undefined {
+    const known = this.#homeKeys.get(name)
+    if (known !== undefined) return known
+    const text = this.#store.database.get(keyOf.account(name))
+    if (text === undefined) return undefined
+    const { homeKey, createdAtMs } = JSON.parse(text) as AccountRecord
+    const pair = parsePrivatePem(homeKey)
+    const home = { signer: signerOf(pair), jwk: pair.jwk, createdAtMs }
+    this.#homeKeys.set(name, home)
+    return home
+  }
+
+  #sealingKey(name: Name, { signer, jwk, createdAtMs }: HomeKey): HomeSealingKey {
+    const credential = this.#currentCredential(name, jwk, createdAtMs)
+    return { signer, credential, enrolledAtMs: createdAtMs }
   }
 
   // Credentials by thumbprint and owner, so that sealing costs no signature of the domain key.
@@ -166,21 +242,43 @@ export class Accounts {
     return domain
   }
 
-  /** Text of a credential that is renewed where it is of one of our users and a day old (protocol §7.3). */
+  // What credentials say, by their text: each object on its way out has one, and few differ.
+  readonly #read = new BoundedMap<string, ReadCredential>(10_000)
+
+  /**
+   * Text of a credential that is renewed where it is a day old and of a key that still speaks for one of our users
+   * (protocol §7.3). That of a lost device is left to end.
+   */
   freshCredential(text: string, owner: Name): string {
     if (!this.isOwn(owner)) return text
+    const read = this.#read.get(text) ?? this.#readOnce(text)
+    if (read === undefined || read.renewAtMs > this.#clock.now() || !this.#isLive(owner, read.thumbprint))
+      return text
+    return this.#currentCredential(owner, read.jwk, read.enrolledAtMs)
+  }
+
+  #readOnce(text: string): ReadCredential | undefined {
     const payload = readCredential(text)?.payload
-    if (payload === undefined) return text
-    const isYoung =
-      (payload.exp + 60) * 1000 > this.#clock.now() + limits.credentialMs - limits.credentialRenewMs
-    if (isYoung) return text
-    return this.#currentCredential(owner, payload.cnf.jwk, payload.nbf * 1000)
+    if (payload === undefined) return undefined
+    const { jwk } = payload.cnf
+    const renewAtMs = (payload.exp + 60) * 1000 - limits.credentialMs + limits.credentialRenewMs
+    const read = { jwk, thumbprint: thumbprintOf(jwk), enrolledAtMs: payload.nbf * 1000, renewAtMs }
+    this.#read.set(text, read)
+    return read
+  }
+
+  #isLive(name: Name, thumbprint: string): boolean {
+    return this.hasDevice(name, thumbprint) || this.#findHomeKey(name)?.signer.kid === thumbprint
   }
 
   /** Thumbprints of all keys that speak for a user: the home key and every device. */
   async liveKeys(address: Address): Promise<string[]> {
-    const rows = await this.#store.database.scan(rangeOf('device', address), { limit: 64 })
-    return [...new Set([this.homeKey(address).signer.kid, ...rows.map(([key]) => lastPart(key))])]
+    return [this.homeKey(address).signer.kid, ...(await this.#deviceKeys(address))]
+  }
+
+  async #deviceKeys(address: Address): Promise<string[]> {
+    const rows = await this.#store.database.scan(rangeOf('device', address), { limit: 2 * limits.devices })
+    return rows.map(([key]) => lastPart(key))
   }
 
   hasDevice(address: string, thumbprint: string): boolean {
@@ -209,41 +307,47 @@ export class Accounts {
   /**
    * Uses up a token, and enrols the key that came with it.
    * @returns the credential of the enrolled key, `undefined` without one
-   * @throws {FmtpError} FMTP_TOKEN
+   * @throws {FmtpError} FMTP_TOKEN, FMTP_TOO_MANY_DEVICES; then the token stays good
    */
   async redeem(address: Address, token: string, jwk: PublicJwk | undefined): Promise<string | undefined> {
     const key = keyOf.token(sha256Text(token))
-    const text = this.#store.database.get(key)
-    const record = text === undefined ? undefined : (JSON.parse(text) as TokenRecord)
-    const nowMs = this.#clock.now()
-    if (
-      text === undefined ||
-      record === undefined ||
-      record.address !== address ||
-      record.expiresAtMs <= nowMs
-    ) {
-      throw new FmtpError('FMTP_TOKEN', address)
+    for (;;) {
+      const text = this.#store.database.get(key)
+      const record = text === undefined ? undefined : (JSON.parse(text) as TokenRecord)
+      if (text === undefined || record?.address !== address || record.expiresAtMs <= this.#clock.now())
+        throw new FmtpError('FMTP_TOKEN', address)
+      const enrolled = jwk === undefined ? undefined : await this.#enrolment(address, jwk)
+      const { absent = [], equals = [], puts = [] } = enrolled?.write ?? {}
+      const [isUsed] = await this.#store.database.commit([
+        { absent, equals: [[key, text], ...equals], dels: [key], puts },
+      ])
+      // Else the token was used meanwhile, or the view has changed: look again.
+      if (isUsed !== true) continue
+      this.forget(address)
+      return enrolled?.credential
     }
-    const enrolled = jwk === undefined ? undefined : await this.#enrolment(address, jwk, nowMs)
-    const [isUsed] = await this.#store.database.commit([
-      { equals: [[key, text]], dels: [key], puts: enrolled?.puts ?? [] },
-    ])
-    if (isUsed !== true) throw new FmtpError('FMTP_TOKEN', 'used up a moment ago')
-    return enrolled?.credential
   }
 
-  async #enrolment(address: Address, jwk: PublicJwk, nowMs: number) {
+  async #enrolment(address: Address, jwk: PublicJwk) {
     const thumbprint = thumbprintOf(jwk)
-    const device: DeviceRecord = { jwk, enrolledAtMs: nowMs }
-    const credential = this.#currentCredential(address, jwk, nowMs)
-    const user = this.findUser(address)
-    const keys = [...new Set([...(await this.liveKeys(address)), thumbprint])]
-    const puts: [string, string][] = [
-      [keyOf.device(address, thumbprint), JSON.stringify(device)],
+    const others = (await this.#deviceKeys(address)).filter(other => other !== thumbprint)
+    if (others.length >= limits.devices)
+      throw new FmtpError('FMTP_TOO_MANY_DEVICES', `${address} has ${others.length}`)
+    const key = keyOf.device(address, thumbprint)
+    const before = this.#store.database.get(key)
+    // A key that is enrolled again stays enrolled since when it was: what it sealed stays believed.
+    const device: DeviceRecord =
+      before === undefined ? { jwk, enrolledAtMs: this.#clock.now() } : (JSON.parse(before) as DeviceRecord)
+    const credential = this.#currentCredential(address, jwk, device.enrolledAtMs)
+    const home = this.homeKey(address)
+    const user = this.#readUser(address)
+    const view = user && this.#viewWrite(user, [home.signer.kid, ...others, thumbprint], home)
+    const puts: AttachedWrite['puts'] = [
+      [key, JSON.stringify(device)],
       [keyOf.credential(thumbprint, address), credential],
-      ...(user === undefined ? [] : this.viewPuts({ object: user }, keys)),
+      ...(view?.puts ?? []),
     ]
-    return { credential, puts }
+    return { credential, write: { absent: view?.absent ?? [], equals: view?.equals ?? [], puts } }
   }
 
   /** A device's current credential for its hello. */
@@ -254,24 +358,43 @@ export class Accounts {
     return this.#currentCredential(address, jwk, enrolledAtMs)
   }
 
-  /** What keeps the sealed view of a user for everyone in step with the owner's own; nothing where it did not change. */
-  viewPuts({ object }: Pick<VerifiedObject<User>, 'object'>, keys: readonly string[]): [string, string][] {
-    const address = object.owner as Address
-    const composed = everyonesView(object, keys)
-    const before = this.#store.findView('everyone', address)
+  /**
+   * What goes with a new version of a user's own object, in its commit: everyone's view, and the domains that its whitelist
+   * names. `before` is the version that the commit replaces. Afterwards `forget`.
+   */
+  async userWrite(user: User, before: Pick<User, 'whitelist'> | undefined): Promise<AttachedWrite> {
+    const address = user.owner as Address
+    const keys = await this.liveKeys(address)
+    const view = this.#viewWrite(user, keys, this.homeKey(address))
+    const listed = listedWrite(user, before)
+    return { ...view, puts: [...view.puts, ...listed.puts], dels: listed.dels }
+  }
+
+  /**
+   * Keeps the sealed view for everyone in step with the owner's own; writes nothing where that did not change. On condition
+   * that the view is as it was read: enrolling and publishing both make one.
+   */
+  #viewWrite(user: User, keys: readonly string[], home: SealingKey): Omit<AttachedWrite, 'dels'> {
+    const address = user.owner as Address
+    const key = keyOf.view('everyone', address)
+    const text = this.#store.database.get(key)
+    const composed = everyonesView(user, [...keys].sort())
+    const before = text === undefined ? undefined : (JSON.parse(text) as User)
     if (before !== undefined) {
-      const { version: _, hash: __, encryptedKey: ___, ...old } = before
-      if (JSON.stringify(sortedEntries(old)) === JSON.stringify(sortedEntries(composed))) return []
+      const { version: _, hash: __, ...old } = before
+      if (canonicalText(old) === canonicalText(composed)) return { absent: [], equals: [], puts: [] }
     }
     const version = Math.max(this.#clock.now(), (before?.version ?? 0) + 1)
-    const sealed = sealObject({ ...composed, version } as Unsealed<User>, this.homeKey(address))
-    return [[keyOf.view('everyone', address), sealed.atRest], ...this.#store.credentialPuts(sealed)]
+    const sealed = sealObject({ ...composed, version } as Unsealed<User>, home)
+    return {
+      absent: text === undefined ? [key] : [],
+      equals: text === undefined ? [] : [[key, text]],
+      puts: [[key, sealed.atRest], ...this.#store.credentialPuts(sealed)],
+    }
   }
 }
 
-function sortedEntries(value: object): [string, unknown][] {
-  return Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1))
-}
+const accountsPage = 1000
 
 function newUser(address: Address, nowMs: number): Unsealed<User> {
   return {

@@ -2,7 +2,7 @@
  * The domains this process serves and their private keys (protocol §7.1). Keys are PEM files in the data folder, readable
  * by their owner alone; a missing one is made at the first start.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   generateKeyPair,
@@ -16,6 +16,7 @@ import type { DomainKey } from '../../objects/seal.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import type { Domain } from '../../schemas/names.ts'
 import type { Signer } from '../../wire/jws.ts'
+import { writeKeyFile } from './key-file.ts'
 
 export interface OwnDomain {
   readonly domain: Domain
@@ -52,7 +53,7 @@ function openDomain(domain: Domain, folder: string): OwnDomain {
     .replaceAll(/[^A-Za-z0-9]/g, '')
     .slice(0, 7)
     .toLowerCase()}`
-  writeFileSync(join(folder, `${selector}.pem`), privatePem(pair), { mode: 0o600, flush: true })
+  writeKeyFile(join(folder, `${selector}.pem`), privatePem(pair))
   return ownDomain(domain, selector, pair)
 }
 

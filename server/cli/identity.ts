@@ -1,18 +1,11 @@
 /** Devices of people on this machine: one file each, readable by its owner alone, in the user's data folder. */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parsePrivatePem } from '../../objects/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type Address, parseAddress } from '../../schemas/names.ts'
+import { writeKeyFile } from '../accounts/key-file.ts'
 
 export interface Device {
   readonly address: Address
@@ -40,10 +33,7 @@ export function saveDevice(device: Device): string {
   const folder = deviceFolder()
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const file = join(folder, `${device.address}.json`)
-  const draft = `${file}.new`
-  writeFileSync(draft, `${JSON.stringify(device, undefined, 2)}\n`, { mode: 0o600, flush: true })
-  chmodSync(draft, 0o600)
-  renameSync(draft, file)
+  writeKeyFile(file, `${JSON.stringify(device, undefined, 2)}\n`)
   return file
 }
 

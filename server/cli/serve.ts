@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { formatLink } from '../../client/link.ts'
 import { type Address, domainOf, isAddress, parseAddress } from '../../schemas/names.ts'
 import { islandConfig, type LoadedConfig, loadConfig } from '../config/load.ts'
+import { originOf } from '../config/own-hosts.ts'
 import { createLog } from '../log.ts'
 import { type RunningServer, startServer } from '../server.ts'
 
@@ -83,7 +84,7 @@ async function introduce(
     if (own === undefined) continue
     const token = await accounts.makeToken(address)
     const link = formatLink({
-      origin: originOf(server, config),
+      origin: originOf(config, server.http[0]?.port ?? 8080),
       address,
       token,
       thumbprint: own.pair.thumbprint,
@@ -91,16 +92,6 @@ async function introduce(
     lines.push(`  link  ${link}`, '        works once, for a day:  npx fmtp login LINK')
   }
   return lines
-}
-
-/** Where people reach the web side: as configured, else from the first HTTP port. */
-function originOf(server: RunningServer, config: LoadedConfig): string {
-  if (config.http.originUrl !== '') return config.http.originUrl
-  const [listener] = server.http
-  const scheme = config.http.certificate === '' ? 'http' : 'https'
-  const isLocal = config.domain.some(({ name }) => name === 'localhost')
-  const host = isLocal ? 'localhost' : (config.listen.hosts[0] ?? listener?.address ?? 'localhost')
-  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${listener?.port ?? 8080}`
 }
 
 /** The name that the person has on this machine, where it can be an address. */

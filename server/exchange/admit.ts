@@ -5,6 +5,7 @@
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
+import { isBroughtByOwner } from '../../objects/policy.ts'
 import {
   atRestText,
   believeStored,
@@ -21,7 +22,7 @@ import { domainOf, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { parseObject } from '../../schemas/parse.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { boxWrite, type Judgement, type JudgePorts, judge } from './judge.ts'
+import { boxCondition, boxWrite, type Judgement, type JudgePorts, judge, versionOf } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
 
 export interface AdmitPorts extends JudgePorts {
@@ -32,6 +33,8 @@ export interface AdmitPorts extends JudgePorts {
   /** Throws FMTP_RATE where a domain that nobody here knows sends too much. */
   spend(domain: string, remote: string): Promise<void>
   readonly objectBytes: number
+  /** How many a describe may be for. */
+  readonly recipients: number
   onDecision(decision: AdmitDecision): void
 }
 
@@ -51,6 +54,8 @@ export type Admit = (frame: DescribeFrame, standing: Standing) => Promise<Answer
 interface Judged {
   readonly recipient: Name
   readonly judgement: Judgement
+  /** Text of the recipient's box key as it was read, so that nothing stands in a box twice. */
+  readonly boxed?: string | undefined
 }
 
 interface JudgedWithResult extends Judged {
@@ -101,7 +106,11 @@ export function createAdmit(ports: AdmitPorts): Admit {
     throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
   }
 
-  async function write(verified: VerifiedObject, accepted: readonly Judged[]): Promise<boolean> {
+  async function write(
+    verified: VerifiedObject,
+    accepted: readonly Judged[],
+    standing: Standing,
+  ): Promise<boolean> {
     const { object, atRest } = verified
     // A newer version may have come while this one was verified and judged.
     checkNewer(verified)
@@ -118,11 +127,14 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const shared = isNew
       ? listsOf(object).map(list => ({ list, value: entryText(object), bytes: atRest.length }))
       : []
-    const heard =
-      object.kind === 'user' ? [[keyOf.foreign(object.id), String(ports.clock.now())] as const] : []
+    // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
+    const isFresh = object.kind === 'user' && isBroughtByOwner(object, nameOf(standing))
+    const heard = isFresh ? [[keyOf.foreign(object.id), String(ports.clock.now())] as const] : []
+    const { absent, equals } = boxCondition(object.id, accepted)
     const [isWritten] = await store.database.commit([
       {
-        ...base,
+        absent: [...(base.absent ?? []), ...absent],
+        equals: [...(base.equals ?? []), ...equals],
         puts: [...base.puts, ...heard, ...boxes.map(box => box.put)],
         appends: [...shared, ...boxes.map(box => box.append)],
       },
@@ -136,6 +148,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const object = parseObject(frame.object)
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
+    checkCount(recipients, ports.recipients)
     const blocked = findBlocked(object, standing)
     if (blocked !== undefined) {
       const judgement = refusal(`${blocked} is blocked by config`)
@@ -158,8 +171,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
       const accepted = judged.filter(
         ({ result, judgement }) => judgement.outcome === 'accept' && result.outcome !== 'duplicate',
       )
-      if (accepted.length > 0 && !(await write(verified, accepted))) {
-        // Another version came between reading and writing: look again.
+      if (accepted.length > 0 && !(await write(verified, accepted, standing))) {
+        // Another version, or this one for the same recipient, came between reading and writing: look again.
         continue
       }
       return conclude(judged, startMs, known !== undefined)
@@ -191,8 +204,9 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
     const from = { session: nameOf(standing), bytes: atRest.length }
     const judgement = await judge(object, recipient, from, ports)
-    const isHere = store.findBoxed(recipient, object.id)?.version === object.version
-    return { recipient, judgement, result: resultOf(recipient, judgement, isHere) }
+    const boxed = store.findBoxedText(recipient, object.id)
+    const isHere = boxed !== undefined && versionOf(boxed) === object.version
+    return { recipient, judgement, boxed, result: resultOf(recipient, judgement, isHere) }
   }
 }
 
@@ -219,6 +233,12 @@ export function wholeOutcome(results: readonly Result[], isDuplicate = false): D
   const order: readonly DescribeOutcome[] = ['stored', 'queued', 'duplicate', 'busy', 'refused', 'absent']
   const best = order.find(outcome => results.some(result => result.outcome === outcome)) ?? 'absent'
   return best === 'stored' && isDuplicate ? 'duplicate' : best
+}
+
+/** @throws {FmtpError} FMTP_TOO_MANY_RECIPIENTS */
+export function checkCount(recipients: readonly string[], most: number): void {
+  if (recipients.length > most)
+    throw new FmtpError('FMTP_TOO_MANY_RECIPIENTS', `${recipients.length} recipients`)
 }
 
 /** An object's bytes count without the frame around it. */

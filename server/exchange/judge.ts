@@ -5,7 +5,7 @@
 import { keyOf, listOf } from '../../objects/layout.ts'
 import { type Decision, decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
 import { digestOf } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Boxed, Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
 import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -37,31 +37,51 @@ export async function judge(
   if (user === undefined) return { outcome: 'absent', reason: 'no such user' }
   const isForward = isForwarded(object, recipient, from.session)
   const judged = isForward ? from.session : object.owner
-  const hasTakenPart = !isForward && (await tookPart(object, recipient as Address, ports.store))
+  const parent = findParent(object, recipient, ports.store)
+  const hasTakenPart =
+    !isForward && parent !== undefined && (await tookPart(object, parent, recipient as Address, ports.store))
   const reach = decideReach(user, { judged, isForward, hasTakenPart })
   // To strangers a hidden user looks like none, whatever they bring.
   if (!reach.isAccepted && user.public === false)
     return { outcome: 'absent', reason: `hidden; ${reach.reason}` }
-  for (const decision of [reach, decideReadable(user, object), decideRoom(recipient, from.bytes, ports)]) {
+  const readable = decideReadable(user, object)
+  for (const decision of [
+    reach,
+    decideAnswer(object, parent),
+    readable,
+    decideRoom(recipient, from.bytes, ports),
+  ]) {
     if (!decision.isAccepted) return { outcome: 'refuse', reason: decision.reason, decision }
   }
   const forwardedBy = isForward && from.session !== undefined ? { forwardedBy: from.session } : {}
   return { outcome: 'accept', reason: reach.reason, ...forwardedBy }
 }
 
+/** What an object answers, where that is in the recipient's box. */
+function findParent({ parent }: FmtpObject, recipient: Name, store: Store): Message | undefined {
+  if (parent === undefined || store.findBoxedText(recipient, parent) === undefined) return undefined
+  return store.findObject(parent) as Message | undefined
+}
+
+/** Who asked for no answers gets none, from friends neither; a deletion is no answer. */
+function decideAnswer({ deleted }: FmtpObject, parent: Message | undefined): Decision {
+  if (parent?.noReply !== true || deleted === true) return { isAccepted: true, reason: 'may be answered' }
+  return { isAccepted: false, code: 'FMTP_REFUSED', reason: `${parent.id} takes no answers` }
+}
+
 /**
- * The parent is in the recipient's box, the sender owns it or was written to in it, the recipient has said something
- * in the thread, and the sender saw the version that is here.
+ * The sender owns the parent or was written to in it and saw the version that is here, and the recipient has said
+ * something in the thread.
  */
-async function tookPart(object: FmtpObject, recipient: Address, store: Store): Promise<boolean> {
-  const { parent, parentHash } = object
-  if (parent === undefined || parentHash === undefined) return false
-  if (store.findBoxed(recipient, parent) === undefined) return false
-  const before = store.findObject(parent) as Message | undefined
-  if (before === undefined || before.noReply === true || digestOf(before) !== parentHash) return false
-  if (before.owner !== object.owner && before.to?.includes(object.owner) !== true) return false
-  const top = before.top ?? before.id
-  const { entries } = await store.readList(listOf.thread(top), 0, threadMost)
+async function tookPart(
+  object: FmtpObject,
+  parent: Message,
+  recipient: Address,
+  store: Store,
+): Promise<boolean> {
+  if (digestOf(parent) !== object.parentHash) return false
+  if (parent.owner !== object.owner && parent.to?.includes(object.owner) !== true) return false
+  const { entries } = await store.readList(listOf.thread(parent.top ?? parent.id), 0, threadMost)
   return entries.some(({ id }) => ownerOf(id as ObjectId) === recipient)
 }
 
@@ -80,5 +100,25 @@ export function boxWrite(object: FmtpObject, recipient: string, bytes: number, f
   return {
     put: [keyOf.boxed(recipient, object.id), JSON.stringify(boxed)] as const,
     append: { list: listOf.box(recipient), value: JSON.stringify(entry), bytes },
+  }
+}
+
+/** The version that the text of a box key names. */
+export function versionOf(boxed: string): number {
+  return (JSON.parse(boxed) as Boxed).version
+}
+
+/** That the box keys of these recipients are as they were read. */
+export function boxCondition(
+  id: string,
+  read: readonly { readonly recipient: Name; readonly boxed?: string | undefined }[],
+): {
+  readonly absent: readonly string[]
+  readonly equals: readonly (readonly [key: string, value: string])[]
+} {
+  const keys = read.map(({ recipient, boxed }) => [keyOf.boxed(recipient, id), boxed] as const)
+  return {
+    absent: keys.flatMap(([key, boxed]) => (boxed === undefined ? [key] : [])),
+    equals: keys.flatMap(([key, boxed]) => (boxed === undefined ? [] : [[key, boxed] as const])),
   }
 }

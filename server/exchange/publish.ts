@@ -4,9 +4,9 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import type { Append } from '../../objects/database.ts'
-import type { DomainKeys } from '../../objects/seal.ts'
-import { digestOf, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
+import { type DomainKeys, digestOf, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
 import { entryText, listsOf } from '../../objects/store.ts'
+import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -16,9 +16,9 @@ import type { Draft, FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { isSealed, parseDraft, parseObject } from '../../schemas/parse.ts'
 import type { User } from '../../schemas/user.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import type { Accounts } from '../accounts/accounts.ts'
+import type { Accounts, AttachedWrite } from '../accounts/accounts.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
-import { checkSize, resultOf } from './admit.ts'
+import { checkCount, checkSize, resultOf } from './admit.ts'
 import { boxWrite, type JudgePorts, judge } from './judge.ts'
 
 export interface PublishPorts extends JudgePorts {
@@ -27,6 +27,8 @@ export interface PublishPorts extends JudgePorts {
   readonly clock: Clock
   readonly isIsland: boolean
   readonly objectBytes: number
+  /** How many an object may be written to. */
+  readonly recipients: number
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -74,7 +76,7 @@ export function createPublish(ports: PublishPorts): Publish {
       verified.thumbprint === accounts.homeKey(author).signer.kid ||
       accounts.hasDevice(author, verified.thumbprint)
     if (!isLive) throw new FmtpError('FMTP_SEAL_CREDENTIAL', `device ${verified.thumbprint} is not enrolled`)
-    if (object.version > clock.now() + limits.clockSkewMs) throw new FmtpError('FMTP_FROM_FUTURE')
+    checkTimes(object, before?.object, clock.now())
     return { verified, before }
   }
 
@@ -88,10 +90,17 @@ export function createPublish(ports: PublishPorts): Publish {
       ...(draft.deleted === true ? tombstoneOf(before?.object, draft) : draft),
       ...threadOf(draft),
       owner: author,
-      createdAt: before?.object.createdAt ?? draft.createdAt ?? new Date(nowMs).toISOString(),
+      createdAt: draft.createdAt ?? before?.object.createdAt ?? new Date(nowMs).toISOString(),
       version: draft.version ?? Math.max(nowMs, (before?.object.version ?? 0) + 1),
-    }
-    return { verified: sealObject(unsealed as Unsealed, accounts.homeKey(author)), before }
+    } as Unsealed
+    checkTimes(unsealed, before?.object, nowMs)
+    const home = accounts.homeKey(author)
+    // Others refuse what is older than its key, so it is not taken here either.
+    if (unsealed.version < home.enrolledAtMs - limits.clockSkewMs)
+      throw new FmtpError('FMTP_SEAL_EXPIRED', `version ${unsealed.version} is older than the home key`)
+    const verified = sealObject(unsealed, home)
+    checkSealedSize(verified, ports.objectBytes)
+    return { verified, before }
   }
 
   /** `parentHash` and `top` of an answer, from the parent where it is here. */
@@ -122,11 +131,15 @@ export function createPublish(ports: PublishPorts): Publish {
     const results: Result[] = []
     const boxes: ReturnType<typeof boxWrite>[] = []
     for (const recipient of recipients) {
+      if (recipient === object.owner) {
+        // Nobody is judged by their own lists: it is in this box in any case.
+        results.push({ for: recipient, outcome: 'stored' })
+        continue
+      }
       const judgement = await judge(object, recipient, from, ports)
       const isHere = store.findBoxed(recipient, object.id)?.version === object.version
       results.push(resultOf(recipient, judgement, isHere))
-      if (judgement.outcome === 'accept' && !isHere && recipient !== object.owner)
-        boxes.push(boxWrite(object, recipient, atRest.length))
+      if (judgement.outcome === 'accept' && !isHere) boxes.push(boxWrite(object, recipient, atRest.length))
     }
     return { results, boxes }
   }
@@ -138,34 +151,44 @@ export function createPublish(ports: PublishPorts): Publish {
   ): Promise<Result[] | undefined> {
     const { object, atRest } = verified
     checkVersion(object, before?.object, replaces)
+    checkCount(recipientsOf(object, undefined), ports.recipients)
     const recipients = recipientsOf(object, before?.object)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
     const addressed = await addressLocally(verified, local)
-    const author = store.findView('everyone', object.owner)
+    const author = accounts.findView(object.owner as Address)
     const queued = ports.isIsland
       ? { appends: [], puts: [] }
       : outboxWrites(object, foreign, { store, author, nowMs: clock.now() })
-    const own = boxWrite(object, object.owner, atRest.length)
+    // Room is kept for what others send: a full box must not keep its owner from writing, or from deleting.
+    const own = boxWrite(object, object.owner, 0)
     const lists: Append[] = listsOf(object).map(list => ({
       list,
       value: entryText(object),
       bytes: atRest.length,
     }))
     const base = store.objectWrite(verified, before?.text)
-    const view =
-      object.kind === 'user'
-        ? accounts.viewPuts({ object: object as User }, await accounts.liveKeys(object.owner as Address))
-        : []
+    const user = await userWriteOf(object, before?.object)
     const [isWritten] = await store.database.commit([
       {
-        ...base,
-        puts: [...base.puts, ...view, own.put, ...addressed.boxes.map(box => box.put), ...queued.puts],
+        absent: [...(base.absent ?? []), ...user.absent],
+        equals: [...(base.equals ?? []), ...user.equals],
+        puts: [...base.puts, ...user.puts, own.put, ...addressed.boxes.map(box => box.put), ...queued.puts],
+        dels: user.dels,
         appends: [...lists, own.append, ...addressed.boxes.map(box => box.append), ...queued.appends],
       },
     ])
+    if (object.kind === 'user') accounts.forget(object.owner as Name)
     if (isWritten !== true) return undefined
     return inOrder(recipients, [...addressed.results, ...foreign.map(queuedResult)])
+  }
+
+  async function userWriteOf(
+    object: FmtpObject,
+    before: Before['object'] | undefined,
+  ): Promise<AttachedWrite> {
+    if (object.kind !== 'user') return nothing
+    return accounts.userWrite(object as User, before as User | undefined)
   }
 
   function queuedResult(recipient: Address): Result {
@@ -192,6 +215,8 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 }
 
+const nothing: AttachedWrite = { absent: [], equals: [], puts: [], dels: [] }
+
 function knownAnswer(object: FmtpObject | undefined): Answer {
   if (object === undefined) throw new FmtpError('FMTP_BUSY', 'the object went away meanwhile')
   return { outcome: 'duplicate', id: object.id, version: object.version }
@@ -202,10 +227,34 @@ function requireOwner(id: string, author: Address): void {
   if (owner !== author) throw new FmtpError('FMTP_NOT_OWNER', `${id} is not of ${author}`)
 }
 
-/** A draft that was sent again: all it says stands in the object already. */
+/** A draft that was sent again: all it says stands in the object already, in whatever order. */
 function saysTheSame(draft: Draft, object: Before['object']): boolean {
   const said = object as Readonly<Record<string, unknown>>
-  return Object.entries(draft).every(([name, value]) => JSON.stringify(value) === JSON.stringify(said[name]))
+  return Object.entries(draft).every(([name, value]) => isSame(value, said[name]))
+}
+
+function isSame(left: unknown, right: unknown): boolean {
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null)
+    return left === right
+  return canonicalText(left) === canonicalText(right)
+}
+
+/** An object is made once, and none is made in the future. */
+function checkTimes(
+  { createdAt, version }: Unsealed,
+  before: Before['object'] | undefined,
+  nowMs: number,
+): void {
+  if (Math.max(version, Date.parse(createdAt)) > nowMs + limits.clockSkewMs)
+    throw new FmtpError('FMTP_FROM_FUTURE', `version ${version}, created ${createdAt}`)
+  if (before !== undefined && before.createdAt !== createdAt)
+    throw new FmtpError('FMTP_BAD_OBJECT', `created ${createdAt}, here it was ${before.createdAt}`)
+}
+
+/** A draft that was small enough may not be with what the home filled in. */
+function checkSealedSize({ object, atRest }: VerifiedObject, most: number): void {
+  const bytes = Buffer.byteLength(atRest) + `"encryptedKey":"${object.encryptedKey}",`.length
+  if (bytes > most) throw new FmtpError('FMTP_OBJECT_TOO_LARGE', `${bytes} bytes when sealed`)
 }
 
 function tombstoneOf(before: Before['object'] | undefined, draft: Draft): Draft {

@@ -5,12 +5,13 @@
 import type { Clock } from '../../objects/clock.ts'
 import { maySee } from '../../objects/disclosure.ts'
 import type { Hints } from '../../objects/hints.ts'
-import { type ListName, listOf } from '../../objects/layout.ts'
+import { type ListName, lastPart, listOf } from '../../objects/layout.ts'
 import { findMatch } from '../../objects/pattern.ts'
-import type { Entry, Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store.ts'
 import { type Lookup, type Sought, soughtId } from '../../routing/lookup.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { ListQuery, RequestFrame } from '../../schemas/frame.ts'
+import { singleKinds } from '../../schemas/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
 import { domainOf, isAddressName, type Name, nonceOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -26,6 +27,8 @@ export interface RevealPorts {
   readonly clock: Clock
   /** How often a follower looks at its list without a hint, ms. */
   readonly followMs: number
+  /** Counts a request of a guest. Throws FMTP_RATE where there are too many from one address. */
+  spendRequest(remote: string): Promise<void>
   /** A follow ended because its list could not be read. */
   onFollowFailed(thrown: unknown): void
 }
@@ -74,20 +77,23 @@ export function createReveal(ports: RevealPorts): Reveal {
     const here = findFor(id, viewers)
     const isOwn = accounts.isOwn(ownerOf(id))
     const mayClimb = standing.role === 'client' && !isOwn && (request.effort ?? 'own') !== 'own'
-    // A foreign user's copy may be old: whoever may climb gets what the ladder says.
-    if (here !== undefined && !(mayClimb && request.effort === 'lookup' && isCached(id)))
+    // A copy that was fetched or forwarded may be old: whoever may climb gets what the ladder says.
+    if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id)))
       return found(inquiry, here)
     if (isOwn) return absent()
     if (!mayClimb || request.effort === 'cache')
       return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
     const outcome = await ports.lookup(sought)
-    if (outcome.outcome === 'found') return found(inquiry, outcome.object)
-    if (outcome.outcome === 'absent') return absent()
+    // The ladder serves the whole house; this asker sees what is public or theirs.
+    if (outcome.outcome === 'found' && maySee(outcome.object, viewers, hasBoxed))
+      return found(inquiry, outcome.object)
+    if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
   }
 
-  function isCached(id: ObjectId): boolean {
-    return store.findFetchedAtMs(id) !== undefined
+  /** Messages come again when they change; a user or server object need not. */
+  function mayBeOld(id: ObjectId): boolean {
+    return singleKinds.has(nonceOf(id)) || store.findFetchedAtMs(id) !== undefined
   }
 
   function found(inquiry: Inquiry, object: FmtpObject): Answer {
@@ -97,21 +103,26 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   async function revealList(query: ListQuery, inquiry: Inquiry, standing: Standing): Promise<Answer> {
     const viewers = viewersOf(standing, inquiry.request)
-    const list = requireList(query, standing)
+    const list = findList(query, standing)
+    if (list === undefined)
+      return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
+    const reading: Reading = { list, kind: query.kind, viewers, isOwn: standing.role === 'client', inquiry }
     const after = readCursor(query.after)
-    const page = await sendPage(
-      list,
-      { after, limit: query.limit ?? limits.pageObjects },
-      query,
-      viewers,
-      inquiry,
-    )
-    const isFollow = inquiry.request.follow === true
-    if (isFollow) followList(list, page.last, query, viewers, inquiry).catch(ports.onFollowFailed)
-    return { outcome: 'found', cursor: cursorText(page.last), complete: page.isComplete }
+    // Who hides has no list for strangers, not even an empty one that grows.
+    if (query.of === 'public' && isHidden(list, viewers))
+      return { outcome: 'found', cursor: cursorText(after), complete: true }
+    const page = await sendPage(reading, after, query.limit ?? limits.pageObjects)
+    if (inquiry.request.follow === true) followList(reading, page.last).catch(ports.onFollowFailed)
+    return { outcome: 'found', cursor: cursorText(page.cursor), complete: page.isComplete }
   }
 
-  function requireList(query: ListQuery, standing: Standing): ListName {
+  function isHidden(list: ListName, viewers: readonly string[]): boolean {
+    const owner = lastPart(list) as Name
+    return isAddressName(owner) && findUserFor(owner, viewers) === undefined
+  }
+
+  /** `undefined`: it is the list of another home. */
+  function findList(query: ListQuery, standing: Standing): ListName | undefined {
     const { of, owner, top } = query
     const own = standing.role === 'client' ? standing.name : undefined
     if (of === 'box') {
@@ -125,9 +136,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     }
     const whose = owner ?? own
     if (whose === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a public list needs owner')
-    if (!isAddressName(whose as Name) || !accounts.isOwn(whose as Name))
-      throw new FmtpError('FMTP_NOT_HERE', domainOf(whose as Name))
-    return listOf.public(whose)
+    return accounts.isOwn(whose as Name) ? listOf.public(whose) : undefined
   }
 
   function readCursor(text: string | undefined): number {
@@ -141,56 +150,61 @@ export function createReveal(ports: RevealPorts): Reveal {
     return `${store.database.epoch}.${number}`
   }
 
-  interface Span {
-    readonly after: number
-    readonly limit: number
+  interface Reading {
+    readonly list: ListName
+    readonly kind: string | undefined
+    readonly viewers: readonly string[]
+    /** True for a user of ours. */
+    readonly isOwn: boolean
+    readonly inquiry: Inquiry
   }
 
-  async function sendPage(
-    list: ListName,
-    span: Span,
-    { kind }: ListQuery,
-    viewers: readonly string[],
-    inquiry: Inquiry,
-  ): Promise<{ last: number; isComplete: boolean }> {
-    let { after } = span
+  /** Up to which entry a page was read, and what its reader is told of that. */
+  interface PageEnd {
+    readonly last: number
+    readonly cursor: number
+    readonly isComplete: boolean
+  }
+
+  /**
+   * Hands over the next objects of a list. To others than our own users the cursor that is given stands at the last entry
+   * that they may see, so that a list of which they may see nothing looks like an empty one; and a page of theirs ends when
+   * enough entries were looked at.
+   */
+  async function sendPage(reading: Reading, from: number, limit: number): Promise<PageEnd> {
+    const { list, kind, viewers, isOwn, inquiry } = reading
+    let last = from
+    let seen = from
     let sent = 0
     let bytes = 0
-    for (;;) {
+    for (let looked = 0; isOwn || looked < limits.pageEntries; ) {
       await inquiry.drained()
-      const page = await store.readList(list, after, span.limit)
+      const page = await store.readList(list, last, Math.min(limits.pageObjectsMost, Math.max(limit, 100)))
+      looked += page.entries.length
       for (const entry of page.entries) {
-        const object = findCurrent(entry, viewers)
-        after = entry.number
-        if (object === undefined || (kind !== undefined && object.kind !== kind)) continue
-        inquiry.describe({ object, cursor: cursorText(entry.number) })
+        last = entry.number
+        const object = findFor(entry.id as ObjectId, viewers)
+        if (object === undefined) continue
+        seen = last
+        // An older version comes again further on.
+        if (object.version !== entry.version || (kind !== undefined && object.kind !== kind)) continue
+        inquiry.describe({ object, cursor: cursorText(last) })
         bytes += JSON.stringify(object).length
-        if (++sent >= span.limit || bytes >= limits.pageBytes)
-          return { last: after, isComplete: isLast(list, after) }
+        if (++sent >= limit || bytes >= limits.pageBytes)
+          return { last, cursor: last, isComplete: isLast(list, last) }
       }
-      if (page.isComplete) return { last: page.last, isComplete: true }
+      if (page.isComplete) return { last, cursor: isOwn ? last : seen, isComplete: true }
     }
+    return { last, cursor: last, isComplete: isLast(list, last) }
   }
 
   function isLast(list: ListName, number: number): boolean {
     return store.database.head(list).number <= number
   }
 
-  /** An entry's object in the version that the entry names; an older one comes again further on. */
-  function findCurrent(entry: Entry, viewers: readonly string[]): FmtpObject | undefined {
-    const object = findFor(entry.id as ObjectId, viewers)
-    return object?.version === entry.version ? object : undefined
-  }
-
-  async function followList(
-    list: ListName,
-    from: number,
-    query: ListQuery,
-    viewers: readonly string[],
-    inquiry: Inquiry,
-  ): Promise<void> {
-    await follow(list, from, ports, inquiry.signal, async after => {
-      const { last } = await sendPage(list, { after, limit: limits.pageObjectsMost }, query, viewers, inquiry)
+  async function followList(reading: Reading, from: number): Promise<void> {
+    await follow(reading.list, from, ports, reading.inquiry.signal, async after => {
+      const { last } = await sendPage(reading, after, limits.pageObjectsMost)
       return last
     })
   }
@@ -200,6 +214,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     if ([address, id, list].filter(each => each !== undefined).length !== 1) {
       throw new FmtpError('FMTP_BAD_FRAME', 'one of address, id, list')
     }
+    if (standing.role === 'guest') await ports.spendRequest(standing.remote)
     if (list !== undefined) return revealList(list, inquiry, standing)
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)

@@ -1,13 +1,14 @@
 /** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
 import type { Peer, Peers } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Name } from '../../schemas/names.ts'
+import { domainOf, type Name } from '../../schemas/names.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {
   /** Sessions that a domain nobody here writes to may hold at once. */
   readonly sessionsPerPeer: number
-  isKnown(domain: string): boolean
+  /** True for a domain that somebody here has written to, or has on the whitelist. */
+  isKnown(domain: string): Promise<boolean>
 }
 
 export class Connections implements Peers {
@@ -29,14 +30,16 @@ export class Connections implements Peers {
   }
 
   /** Files a session under the name it proved. @throws {FmtpError} FMTP_RATE */
-  identify(session: Session): void {
+  async identify(session: Session): Promise<void> {
     const standing = session.standing
     if (standing === undefined || standing.role === 'guest' || standing.role === 'client') return
-    const named = this.#named.get(standing.name) ?? new Set()
-    if (named.size >= this.#options.sessionsPerPeer && !this.#options.isKnown(standing.name)) {
-      throw new FmtpError('FMTP_RATE', `${standing.name} has ${named.size} sessions`)
-    }
-    this.#named.set(standing.name, named.add(session))
+    const { name } = standing
+    const isFull = (): boolean => (this.#named.get(name)?.size ?? 0) >= this.#options.sessionsPerPeer
+    // Looked at again afterwards: others may have come meanwhile.
+    if (isFull() && !(await this.#options.isKnown(domainOf(name))) && isFull())
+      throw new FmtpError('FMTP_RATE', `${name} has ${this.#named.get(name)?.size} sessions`)
+    if (!session.isOpen) return
+    this.#named.set(name, (this.#named.get(name) ?? new Set()).add(session))
   }
 
   remove(session: Session): void {

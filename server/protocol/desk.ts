@@ -4,6 +4,7 @@
  */
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Admit } from '../exchange/admit.ts'
@@ -26,6 +27,7 @@ export class Desk {
   readonly #remote: string
   readonly #published = new BoundedMap<string, true>(publishedMost)
   #turn: Promise<unknown> = Promise.resolve()
+  #follows = 0
   #boxFollows = 0
 
   constructor(ports: DeskPorts, remote: string) {
@@ -68,22 +70,28 @@ export class Desk {
   /** Pages one after the other, so that a thousand requests do not fill the memory with answers nobody reads. */
   #list(inquiry: Inquiry, standing: Standing): Promise<Answer> {
     const { list, follow } = inquiry.request
+    if (follow === true && this.#follows >= limits.follows)
+      throw new FmtpError('FMTP_RATE', `${this.#follows} follows are open`)
     const turn = this.#turn.then(() => this.#ports.reveal(inquiry, standing))
     this.#turn = turn.catch(() => undefined)
-    if (list?.of === 'box' && follow === true) this.#noteBoxFollow(inquiry.signal, turn)
+    if (follow === true) this.#noteFollow(inquiry.signal, turn, list?.of === 'box')
     return turn
   }
 
   /** From the question on, so that nothing comes twice; to its end, or to its refusal. */
-  #noteBoxFollow(signal: AbortSignal, turn: Promise<Answer>): void {
+  #noteFollow(signal: AbortSignal, turn: Promise<Answer>, isBox: boolean): void {
+    const count = (by: number): void => {
+      this.#follows += by
+      if (isBox) this.#boxFollows += by
+    }
     let isOver = false
     const end = (): void => {
-      if (!isOver) this.#boxFollows--
+      if (!isOver) count(-1)
       isOver = true
     }
-    this.#boxFollows++
+    count(1)
     signal.addEventListener('abort', end)
-    turn.catch(end)
+    turn.then(({ outcome }) => outcome !== 'found' && end(), end)
   }
 
   /** The same inquiry, which leaves a record of what was handed over. */

@@ -15,8 +15,8 @@ export interface LoginPorts {
   readonly accounts: Accounts
   readonly keys: DomainKeys
   readonly clock: Clock
-  /** Counts a try with a token; throws FMTP_RATE over the limit. */
-  spendTry(remote: string, address: string): Promise<void>
+  /** Counts a try with a token; throws FMTP_RATE over the limit. What it gives takes a right one back. */
+  spendTry(remote: string, address: string): Promise<() => Promise<void>>
 }
 
 export interface Identity {
@@ -64,7 +64,7 @@ async function identifyByToken(
 ): Promise<Identity> {
   if (!channel.isConfidential)
     throw new FmtpError('FMTP_NOT_ALLOWED', 'a token over a connection that others can read')
-  await ports.spendTry(channel.remote, name)
+  const forgive = await ports.spendTry(channel.remote, name)
   const { key } = hello
   if (
     key !== undefined &&
@@ -73,6 +73,7 @@ async function identifyByToken(
     throw new FmtpError('FMTP_PROOF', 'the new key did not sign this hello')
   }
   const issued = await ports.accounts.redeem(name, token, key)
+  await forgive()
   const device = key === undefined ? {} : { device: thumbprintOf(key) }
   const standing: Standing = { role: 'client', name, remote: channel.remote, ...device }
   return { standing, ...(issued === undefined ? {} : { issued }) }

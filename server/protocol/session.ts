@@ -25,8 +25,8 @@ import { type Call, Introduction, type IntroductionPorts } from './introduction.
 
 export interface SessionPorts extends IntroductionPorts, DeskPorts {
   readonly frameBytes: number
-  /** Throws where this standing may not have another session. */
-  onIdentified(session: Session): void
+  /** Rejects where this standing may not have another session. */
+  onIdentified(session: Session): Promise<void>
   onClosed(session: Session): void
 }
 
@@ -244,7 +244,7 @@ export class Session implements Peer {
     log.info({ as, to: hello.to, remote: this.#channel.remote, ms }, 'hello.verified')
     this.#send(reply)
     log.info({ as: reply.as, to: as, host: this.host }, 'hello.sent')
-    this.#ports.onIdentified(this)
+    await this.#ports.onIdentified(this)
   }
 
   #introduce(call: Call, peerNonce: string | undefined): void {
@@ -261,7 +261,7 @@ export class Session implements Peer {
     this.#rise(standing, hello)
     const ms = this.#ports.clock.now() - this.#helloAtMs
     this.#ports.log.info({ as: this.name, to: call.as, host: call.host, ms }, 'hello.verified')
-    this.#ports.onIdentified(this)
+    await this.#ports.onIdentified(this)
     this.#called?.resolve()
     this.#called = undefined
   }

@@ -46,14 +46,19 @@ function dialTcp({ host, address, port, to }: Target, signal: AbortSignal): Prom
   })
 }
 
+/** Its `hostname` is what the hello is bound to (protocol §5.3). */
+export function webSocketUrl(host: string, port: number): URL {
+  return new URL(`wss://${isIP(host) === 6 ? `[${host}]` : host}:${port}${path}`)
+}
+
 function dialWebSocket(
   { host, address, port }: Target,
   signal: AbortSignal,
   ca: readonly string[],
 ): Promise<Channel> {
   return new Promise((resolve, reject) => {
-    const urlHost = isIP(host) === 6 ? `[${host}]` : host
-    const socket = new WebSocket(`wss://${urlHost}:${port}${path}`, [subprotocol], {
+    const url = webSocketUrl(host, port)
+    const socket = new WebSocket(url, [subprotocol], {
       ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
       lookup: (_host, options, callback) => {
         const family = isIP(address)
@@ -79,7 +84,7 @@ function dialWebSocket(
       resolve(
         messageChannel(socket as unknown as MessageSocket, {
           remote: address,
-          binding: host,
+          binding: url.hostname,
           isConfidential: true,
         }),
       )

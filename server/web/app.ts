@@ -2,7 +2,7 @@
 import Router from '@koa/router'
 import Koa from 'koa'
 import { sha256Text } from '../../objects/keys.ts'
-import { FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
+import { type FailureCode, FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
 import { makeObjectId, type ObjectId, ownerOf, parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { Reveal } from '../exchange/reveal.ts'
@@ -13,6 +13,10 @@ export interface WebPorts {
   readonly reveal: Reveal
   readonly accounts: Accounts
   readonly log: Log
+  /** True: a proxy says who asks, in the last address of X-Forwarded-For. */
+  readonly isBehindProxy: boolean
+  /** Counts a request of a guest. Throws FMTP_RATE where there are too many from one address. */
+  spendRequest(remote: string): Promise<void>
 }
 
 export function createWeb(ports: WebPorts): Koa {
@@ -32,7 +36,8 @@ export function createWeb(ports: WebPorts): Koa {
     answerObject(context, makeObjectId('user', parseAddress(context.params.address))),
   )
 
-  function answerObject(context: Koa.Context, id: ObjectId): void {
+  async function answerObject(context: Koa.Context, id: ObjectId): Promise<void> {
+    await ports.spendRequest(remoteOf(context, ports.isBehindProxy))
     const object = ports.reveal.findFor(id, [])
     if (object === undefined)
       throw new FmtpError(ports.accounts.isOwn(ownerOf(id)) ? 'FMTP_ABSENT' : 'FMTP_NOT_HERE', id)
@@ -57,18 +62,33 @@ export function createWeb(ports: WebPorts): Koa {
       await next()
       if (context.status === 404 && context.body === undefined)
         throw new FmtpError('FMTP_NOT_FOUND', context.path)
+      // What the router says to a method that a path does not have; OPTIONS it answers itself.
+      if (context.status >= 400 && context.body === undefined)
+        tell(context, 'FMTP_NOT_OFFERED', context.status)
     } catch (thrown) {
       const error = isHttpError(thrown) ? new FmtpError('FMTP_BAD_NAME', thrown.message) : toFmtpError(thrown)
       if (error.code === 'FMTP_INTERNAL')
         ports.log.error({ path: context.path, reason: error.message }, 'http.failed')
-      context.status = failures[error.code].status
-      context.body = { code: error.code, text: error.text }
+      if (error.retryAfterMs !== undefined)
+        context.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1000)))
+      tell(context, error.code, failures[error.code].status)
     }
   })
   app.use(router.routes())
   app.use(router.allowedMethods())
   app.silent = true
   return app
+}
+
+function tell(context: Koa.Context, code: FailureCode, status: number): void {
+  context.status = status
+  context.body = { code, text: failures[code].text }
+}
+
+/** Who asks, as the WebSocket side tells it (protocol §12.2). */
+function remoteOf(context: Koa.Context, isBehindProxy: boolean): string {
+  const forwarded = context.get('X-Forwarded-For').split(',').at(-1)?.trim() ?? ''
+  return isBehindProxy && forwarded !== '' ? forwarded : (context.req.socket.remoteAddress ?? '')
 }
 
 /** What koa and its router throw for a request they can not read, such as broken percent signs. */

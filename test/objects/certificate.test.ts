@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 import { makeCertificate } from '../../objects/certificate.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -17,6 +18,13 @@ describe('certificate', () => {
     assert.equal(certificate.ca, false)
     assert.equal(Date.parse(certificate.validFrom), nowMs - dayMs)
     assert.equal(Date.parse(certificate.validTo), nowMs + 3650 * dayMs)
+  })
+
+  it('is one that TLS takes, whatever chance gives for its number', async () => {
+    for (const byte of [0, 1, 127, 128, 255]) {
+      const pair = await makeCertificate('poe.net', nowMs, bytes => Buffer.alloc(bytes, byte))
+      assert.doesNotThrow(() => createSecureContext(pair), `bytes of ${byte}`)
+    }
   })
 
   it('has a number of its own, and names longer than a common name may be', async () => {

@@ -78,6 +78,7 @@ describe('parseObject', () => {
     ['a message to somebody twice', { ...message, to: ['a@b.c', 'a@b.c'] }, 'FMTP_BAD_OBJECT'],
     ['an id of somebody else', { ...message, id: '1.lost@lenore.org' }, 'FMTP_BAD_OBJECT'],
     ['a message with the id of a user', { ...message, id: 'user.edgar@poe.net' }, 'FMTP_BAD_OBJECT'],
+    ['a message with the id of a group', { ...message, id: 'group.edgar@poe.net' }, 'FMTP_BAD_OBJECT'],
     ['a message of a domain', { ...message, id: '1.poe.net', owner: 'poe.net' }, 'FMTP_BAD_OBJECT'],
     ['an answer without the digest of its parent', { ...message, parent: message.id }, 'FMTP_BAD_OBJECT'],
     ['a day that does not exist', { ...message, createdAt: '2026-02-31T00:00:00.000Z' }, 'FMTP_BAD_OBJECT'],
