@@ -85,9 +85,10 @@ export function createAdmit(ports: AdmitPorts): Admit {
 
   /** This very version, where it is here already: then its seal was verified, and only the boxes are looked at. */
   function findKnown(object: FmtpObject): VerifiedObject | undefined {
-    const here = store.findObject(object.id)
+    const text = store.findText(object.id)
+    const here = text === undefined ? undefined : store.findObject(object.id)
     if (here === undefined) return undefined
-    if (store.findText(object.id) === atRestText(object)) return believeStored(here)
+    if (text === atRestText(object)) return believeStored(here)
     // Of our own nothing is told that an outsider does not show to have.
     const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
     if (here.version > object.version && !isOurs)
@@ -112,9 +113,10 @@ export function createAdmit(ports: AdmitPorts): Admit {
     standing: Standing,
   ): Promise<boolean> {
     const { object, atRest } = verified
+    const before = store.findText(object.id)
     // A newer version may have come while this one was verified and judged.
-    checkNewer(verified)
-    const base = store.objectWrite(verified, store.findText(object.id))
+    if (before !== undefined) checkNewer(verified)
+    const base = store.objectWrite(verified, before)
     const isNew = base.puts.length > 0
     const boxes = accepted.map(({ recipient, judgement }) =>
       boxWrite(
