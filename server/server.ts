@@ -205,7 +205,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         hints,
         clock,
         random: Math.random,
-        isOpen: domain => connections.find(domain) !== undefined,
+        isOpen: (domain, as) => connections.find(domain, as) !== undefined,
         lookUp: async recipients => {
           for (const outcome of await Promise.all(
             recipients.slice(0, 10).map(address => lookup({ address })),

@@ -26,8 +26,8 @@ export interface CourierPorts {
   random(): number
   /** The object in this version as it goes out, its credential renewed. */
   findOutgoing(id: string, version: number): FmtpObject | undefined
-  /** True when a connection is open already: using it is no attempt. */
-  isOpen(domain: Domain): boolean
+  /** True when a connection in this name is open already: using it is no attempt. */
+  isOpen(domain: Domain, as: Domain): boolean
   /** Looks up recipients that are not known here. @throws {FmtpError} when their domain can not be reached */
   lookUp(recipients: readonly Address[]): Promise<void>
   /** A proven connection to the domain in the name of the author's domain. */
@@ -183,7 +183,7 @@ class Worker {
    * or its turn is over; false when the domain could not be reached, and then all that is unsettled stays in the list.
    */
   async #runEntries(): Promise<boolean> {
-    const { store, clock, isOpen } = this.#ports
+    const { store, clock } = this.#ports
     const endMs = clock.now() + turnMs
     let page: (readonly [key: string, value: string])[] = []
     let count = 0
@@ -197,8 +197,8 @@ class Worker {
         page.shift()
         const number = Number(lastPart(row[0]))
         const entry = JSON.parse(row[1]) as OutboxEntry
-        // The domain is reached once for all, with the first entry: nothing is started in vain.
-        isReached = count === 0 ? await this.#isReachable(entry) : isOpen(this.#domain)
+        // In the name of each author's domain once: nothing is started in vain.
+        if (!(await this.#isReachable(entry))) isReached = false
         if (!isReached) continue
         this.#next = number
         // Settled already, before an earlier one failed.
@@ -219,7 +219,8 @@ class Worker {
   /** Connects where no connection is open, counting the attempt on disk before it is made. */
   async #isReachable(entry: OutboxEntry): Promise<boolean> {
     const { clock, store } = this.#ports
-    if (this.#ports.isOpen(this.#domain)) return true
+    const as = domainOf(this.#authorOf(entry))
+    if (this.#ports.isOpen(this.#domain, as)) return true
     const before = this.#findDue()
     const nowMs = clock.now()
     const attempts = (before?.attempts ?? 0) + 1
@@ -230,7 +231,7 @@ class Worker {
     await store.database.commit([{ puts: [[key, JSON.stringify(due)]] }])
     try {
       await this.#ports.lookUp(entry.for)
-      await this.#ports.reach(this.#domain, domainOf(this.#authorOf(entry)), this.#note(entry))
+      await this.#ports.reach(this.#domain, as, this.#note(entry))
     } catch (thrown) {
       const { code, message } = toFmtpError(thrown)
       this.#ports.onEvent('deliver.unreachable', {

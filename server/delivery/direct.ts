@@ -34,7 +34,7 @@ const recipientsMost = 100
 
 export function createDirect(ports: DirectPorts): ReachDirect {
   async function reachOne(recipient: Address, as: Domain): Promise<Peer | undefined> {
-    const live = ports.peers.find(recipient)
+    const live = ports.peers.find(recipient, as)
     if (live !== undefined) return live
     const found = await ports.lookup({ address: recipient })
     if (found.outcome !== 'found') return undefined

@@ -1,7 +1,7 @@
 /** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
 import type { Peer, Peers } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Name } from '../../schemas/names.ts'
+import type { Domain, Name } from '../../schemas/names.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {
@@ -19,9 +19,12 @@ export class Connections implements Peers {
     this.#options = options
   }
 
-  /** A peer that proved this name, the newest connection first. Clients of ours are not peers. */
-  find(name: Name): Peer | undefined {
-    return [...(this.#named.get(name) ?? [])].reverse().find(session => session.isOpen)
+  /** The newest connection on which the other side proved this name to that domain of ours. Clients of ours are no peers. */
+  find(name: Name, as: Domain): Peer | undefined {
+    let newest: Peer | undefined
+    for (const session of this.#named.get(name) ?? [])
+      if (session.isOpen && session.as === as) newest = session
+    return newest
   }
 
   add(session: Session): void {

@@ -82,6 +82,7 @@ export class Session implements Peer {
   #state: State
   #nonce = newNonce()
   #call: Call | undefined
+  #as: Domain | undefined
   #called: { resolve: () => void; reject: (error: FmtpError) => void } | undefined
   #helloTimer: ReturnType<typeof setTimeout>
   #watch: ReturnType<typeof setInterval>
@@ -94,6 +95,7 @@ export class Session implements Peer {
     this.#channel = channel
     this.#ports = ports
     this.#call = call
+    this.#as = call?.as
     this.#state = call === undefined ? 'fresh' : 'calling'
     this.#pairing = new Pairing(
       {
@@ -135,6 +137,11 @@ export class Session implements Peer {
     const name = this.#standing?.role === 'guest' ? undefined : this.#standing?.name
     if (name === undefined) throw new FmtpError('FMTP_INTERNAL', 'a session without a name')
     return name
+  }
+
+  get as(): Domain {
+    if (this.#as === undefined) throw new FmtpError('FMTP_INTERNAL', 'a session before its hello')
+    return this.#as
   }
 
   get standing(): Standing | undefined {
@@ -283,6 +290,7 @@ export class Session implements Peer {
       throw new FmtpError('FMTP_WRONG_STATE', `${proven} says hello as ${hello.as}`)
     const identity = await identify(hello, this.#channel, this.#ports)
     if (this.#ended.signal.aborted) return
+    this.#as = own.domain
     this.#rise(identity.standing, hello)
     log.info(
       {
