@@ -35,6 +35,7 @@ import { createAdmit } from './exchange/admit.ts'
 import { createPublish } from './exchange/publish.ts'
 import { createReveal } from './exchange/reveal.ts'
 import type { Log } from './log.ts'
+import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
 import { passOn } from './protocol/passing.ts'
 import { Session, type SessionPorts } from './protocol/session.ts'
@@ -115,18 +116,17 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const isKnown = (domain: string): boolean => database.head(listOf.outbox(domain)).number > 0
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
-    const dial: Dial = async (target, note, signal) => {
-      const { host, address, port, to, as } = target
-      const channel = await note.step('connect', { host, address, port }, () =>
-        dialChannel(target, signal, ca),
-      )
-      const session = await note.step('hello', { as: to, host }, () =>
-        Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}` }),
-      )
-      // The race was won by another host meanwhile.
-      if (signal.aborted) session.close(new FmtpError('FMTP_DISCONNECTED'))
-      return session
-    }
+    const calls = new Calls()
+    const dial: Dial = (target, note, outerSignal) =>
+      calls.run(outerSignal, async signal => {
+        const { host, address, port, to, as } = target
+        const channel = await note.step('connect', { host, address, port }, () =>
+          dialChannel(target, signal, ca),
+        )
+        return note.step('hello', { as: to, host }, () =>
+          Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}`, signal }),
+        )
+      })
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -301,7 +301,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       http.push(listener)
     }
 
-    closing.defer(() => connections.closeAll())
+    closing.defer(() => {
+      calls.close()
+      connections.closeAll()
+    })
     if (!isIsland) void greetPeers()
 
     /** A server that was away tells those it talks with, so that what waits for it comes at once. */

@@ -14,6 +14,7 @@ export class Connections implements Peers {
   readonly #options: ConnectionsOptions
   readonly #sessions = new Set<Session>()
   readonly #named = new Map<Name, Set<Session>>()
+  #isClosed = false
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
@@ -27,14 +28,17 @@ export class Connections implements Peers {
     return newest
   }
 
+  /** Keeps a session. One that comes after all were closed is closed too. */
   add(session: Session): void {
+    if (this.#isClosed) return session.close()
     this.#sessions.add(session)
   }
 
   /** Files a session under the name it proved. @throws {FmtpError} FMTP_RATE */
   identify(session: Session): void {
     const standing = session.standing
-    if (standing === undefined || standing.role === 'guest' || standing.role === 'client') return
+    if (!session.isOpen || standing === undefined) return
+    if (standing.role === 'guest' || standing.role === 'client') return
     const named = this.#named.get(standing.name) ?? new Set()
     if (named.size >= this.#options.sessionsPerPeer && !this.#options.isKnown(standing.name)) {
       throw new FmtpError('FMTP_RATE', `${standing.name} has ${named.size} sessions`)
@@ -52,6 +56,7 @@ export class Connections implements Peers {
   }
 
   closeAll(): void {
+    this.#isClosed = true
     for (const session of [...this.#sessions]) session.close()
   }
 }

@@ -69,6 +69,8 @@ export interface Call {
   readonly to: Name
   /** For the log: `host:port` that was dialled. */
   readonly host: string
+  /** Ends the call, when another host answered first or nobody wants it any more. */
+  readonly signal: AbortSignal
 }
 
 const publishedMost = 4096
@@ -124,12 +126,19 @@ export class Session implements Peer {
   /** Introduces us to whom we called, and resolves when both sides are proven. @throws {FmtpError} */
   static async call(channel: Channel, ports: SessionPorts, call: Call): Promise<Session> {
     const session = new Session(channel, ports, call)
-    await new Promise<void>((resolve, reject) => {
-      session.#called = { resolve, reject }
-      session.#open()
-      // On a WebSocket the answerer speaks first.
-      if (channel.transport !== 'websocket') session.#introduce(undefined)
-    })
+    const end = (): void => session.#fail(new FmtpError('FMTP_DISCONNECTED', 'the call was ended'), true)
+    call.signal.addEventListener('abort', end, { once: true })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        session.#called = { resolve, reject }
+        session.#open()
+        // On a WebSocket the answerer speaks first.
+        if (channel.transport !== 'websocket') session.#introduce(undefined)
+        if (call.signal.aborted) end()
+      })
+    } finally {
+      call.signal.removeEventListener('abort', end)
+    }
     return session
   }
 
