@@ -14,7 +14,7 @@ import { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createGuard } from '../routing/guard.ts'
-import { createNote } from '../routing/ladder.ts'
+import { createNote, type Step } from '../routing/ladder.ts'
 import { createLookup } from '../routing/lookup.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
@@ -138,8 +138,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
-    const onStep = (climb: string) => (about: string, step: object) =>
-      log.info({ climb, about, ...step }, 'route')
+    const onStep = (climb: string) => (about: string, step: Step) => {
+      const isHit = step.what === 'cache' && step.outcome === 'ok'
+      if (!isHit) log.info({ climb, about, ...step }, 'route')
+      else if (log.isDebug) log.debug({ climb, about, ...step }, 'route')
+    }
     const lookup = createLookup({
       store,
       keys,

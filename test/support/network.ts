@@ -35,6 +35,7 @@ export interface ServerChoices {
 }
 
 export interface LogRecord {
+  readonly level: string
   readonly event: string
   readonly record: Readonly<Record<string, unknown>>
 }
@@ -209,10 +210,18 @@ async function requireProof(hello: Parameters<typeof isProvenBy>[0], jwk: Public
 }
 
 function keepingLog(records: LogRecord[]): Log {
-  const keep = (record: LogRecord['record'], event: string): void => {
-    records.push({ event, record })
+  const keepAt =
+    (level: string) =>
+    (record: LogRecord['record'], event: string): void => {
+      records.push({ level, event, record })
+    }
+  return {
+    debug: keepAt('debug'),
+    info: keepAt('info'),
+    warn: keepAt('warn'),
+    error: keepAt('error'),
+    isDebug: true,
   }
-  return { debug: keep, info: keep, warn: keep, error: keep, isDebug: true }
 }
 
 function configText(domain: string, address: string, nameServer: string, choices: ServerChoices): string {
