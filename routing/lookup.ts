@@ -34,7 +34,13 @@ export type LookupOutcome =
       readonly ageMs: number
     }
   | { readonly outcome: 'absent'; readonly trail: readonly Step[] }
-  | { readonly outcome: 'unreachable'; readonly error: FmtpError; readonly trail: readonly Step[] }
+  | {
+      readonly outcome: 'unreachable'
+      readonly error: FmtpError
+      /** True when the domain was reached, in the name of `as`: the failure is about what was asked for. */
+      readonly isReached: boolean
+      readonly trail: readonly Step[]
+    }
 
 export interface LookupPorts {
   readonly store: Store
@@ -96,12 +102,13 @@ export function createLookup(ports: LookupPorts): Lookup {
     return { object, ageMs: nowMs - fetchedAtMs }
   }
 
-  function domainRung(id: ObjectId, sought: Sought): Rung<Found> {
+  function domainRung(id: ObjectId, sought: Sought, onReached?: () => void): Rung<Found> {
     return {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
         const peer = await ports.reach.domain(domain, ports.as, note)
+        onReached?.()
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
         const object = await note.step('request', described, async () =>
@@ -132,22 +139,28 @@ export function createLookup(ports: LookupPorts): Lookup {
     })
   }
 
-  async function ascend(id: ObjectId, sought: Sought, rungs: readonly Rung<Found>[]): Promise<LookupOutcome> {
+  async function ascend(id: ObjectId, sought: Sought): Promise<LookupOutcome> {
     const about = 'id' in sought ? sought.id : sought.address
+    let isReached = false
+    const onReached = (): void => {
+      isReached = true
+    }
+    const rungs = [localRung(id, about), domainRung(id, sought, onReached)]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
-    if (found === undefined) return lastResort(id, climbed.error ?? new FmtpError('FMTP_UNREACHABLE'), trail)
+    if (found === undefined) {
+      const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
+      return findOld(id, trail) ?? { outcome: 'unreachable', error, isReached, trail }
+    }
     if (found.object !== 'absent')
       return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs }
     return { outcome: 'absent', trail }
   }
 
   /** Every rung failed: a copy that is too old otherwise is better than none, and says its age. */
-  function lastResort(id: ObjectId, error: FmtpError, trail: readonly Step[]): LookupOutcome {
+  function findOld(id: ObjectId, trail: readonly Step[]): LookupOutcome | undefined {
     const old = findLocal(id)
-    if (old === undefined || old.object === 'absent' || old.ageMs > limits.userExpiredMs) {
-      return { outcome: 'unreachable', error, trail }
-    }
+    if (old === undefined || old.object === 'absent' || old.ageMs > limits.userExpiredMs) return undefined
     return { outcome: 'found', object: old.object, trail, ageMs: old.ageMs }
   }
 
@@ -179,8 +192,7 @@ export function createLookup(ports: LookupPorts): Lookup {
 
   return sought => {
     const id = soughtId(sought)
-    const about = 'id' in sought ? sought.id : sought.address
-    return share(id, () => ascend(id, sought, [localRung(id, about), domainRung(id, sought)]))
+    return share(id, () => ascend(id, sought))
   }
 }
 

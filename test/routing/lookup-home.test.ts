@@ -31,6 +31,7 @@ describe('lookup, by what the home answers', () => {
   /** Requests that the home has not answered. */
   let asked: { resolve(reply: Reply): void; reject(error: Error): void }[]
   let steps: string[]
+  let reachError: FmtpError | undefined
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-lookup-'))
@@ -42,6 +43,7 @@ describe('lookup, by what the home answers', () => {
     clock = new MovableClock()
     asked = []
     steps = []
+    reachError = undefined
     const home: Peer = {
       name: parseDomain('lenore.org'),
       as: parseDomain('poe.net'),
@@ -54,7 +56,13 @@ describe('lookup, by what the home answers', () => {
     lookup = createLookup({
       store: new Store(database),
       keys: { find: async () => keys },
-      reach: { domain: async () => home, contact: async () => home },
+      reach: {
+        domain: async () => {
+          if (reachError !== undefined) throw reachError
+          return home
+        },
+        contact: async () => home,
+      },
       clock,
       findOwn: () => undefined,
       isOwnDomain: () => false,
@@ -115,6 +123,15 @@ describe('lookup, by what the home answers', () => {
     await answer('absent')
     // A rejection that nobody handles fails the run.
     await settle()
+  })
+
+  it('tells what is about the domain from what is about the object', async () => {
+    const asks = (outcome: Awaited<ReturnType<Lookup>>): boolean =>
+      outcome.outcome === 'unreachable' && outcome.isReached
+    assert.equal(asks(await find({ ...handProfile(lost), hash: 'a..b' } as FmtpObject)), true)
+    assert.equal(asks(await find(new FmtpError('FMTP_REFUSED'))), true)
+    reachError = new FmtpError('FMTP_NO_HOST')
+    assert.equal(asks(await find()), false)
   })
 
   it('does not take an object from the future', async () => {
