@@ -208,12 +208,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         hints,
         clock,
         random: Math.random,
-        isOpen: (domain, as) => connections.find(domain, as) !== undefined,
-        lookUp: async recipients => {
-          for (const outcome of await Promise.all(
-            recipients.slice(0, 10).map(address => lookup({ address })),
-          )) {
-            if (outcome.outcome === 'unreachable') throw outcome.error
+        isWatched: log.isDebug,
+        findOpen: (domain, as) => connections.find(domain, as),
+        lookUp: async (recipients, as) => {
+          const looking = recipients.slice(0, 10).map(address => lookup({ address }).catch(() => undefined))
+          for (const outcome of await Promise.all(looking)) {
+            // In another name of ours the domain may be reached all the same.
+            if (outcome?.outcome === 'unreachable' && !outcome.isReached && as === first) throw outcome.error
           }
         },
         findOutgoing: (id, version) => {
