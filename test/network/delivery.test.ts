@@ -61,6 +61,7 @@ describe('delivery', () => {
       poe.log.some(({ record }) => record.what === 'seal' && record.outcome === 'FMTP_SEAL'),
       'it was looked up, and not believed',
     )
+    assert.ok(!poe.log.some(({ event }) => event === 'deliver.unreachable'), 'nobody waited for it')
   })
 
   it('goes over the connection of a domain that can not be called, and waits for nothing then', async () => {

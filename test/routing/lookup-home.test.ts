@@ -119,10 +119,17 @@ describe('lookup, by what the home answers', () => {
     await find(handProfile(lost))
     clock.advance(limits.userFreshMs + 1)
     database.commit = () => Promise.reject(new FmtpError('FMTP_STORE'))
-    assert.equal((await find()).outcome, 'found')
-    await answer('absent')
-    // A rejection that nobody handles fails the run.
-    await settle()
+    const unhandled: unknown[] = []
+    const note = (reason: unknown): unknown => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    try {
+      assert.equal((await find()).outcome, 'found')
+      await answer('absent')
+      await settle()
+    } finally {
+      process.off('unhandledRejection', note)
+    }
+    assert.deepEqual(unhandled, [])
   })
 
   it('tells what is about the domain from what is about the object', async () => {
