@@ -1,6 +1,6 @@
 /**
  * Every key of the database in one table. Parts are separated by a space, which stands in no name; numbers have twelve
- * digits, so that text order is number order and every list is a range scan.
+ * digits, times fifteen, so that text order is number order and every list is a range scan.
  *
  *     meta <name>                          facts about the store: version, epoch
  *     object <id>                          canonical text of the current version, without encryptedKey
@@ -19,11 +19,12 @@
  *     peer <domain>                        when we last exchanged with a domain
  *     introduced <domain> <address>        version of a user's object that a domain was given
  *     courier <list>                       number up to which an outbox list is delivered
- *     retry <domain> <number>              an outbox entry that was put off: attempts, next attempt
+ *     retry <list> <due ms> <number>       an outbox entry that was put off, by the time of its next attempt
  *     due <domain>                         schedule of a domain that could not be reached
  */
 
 const separator = ' '
+const msDigits = 15
 
 function key(...parts: readonly string[]): string {
   return parts.join(separator)
@@ -47,7 +48,8 @@ export const keyOf = {
   peer: (domain: string) => key('peer', domain),
   introduced: (domain: string, address: string) => key('introduced', domain, address),
   courier: (list: ListName) => key('courier', list),
-  retry: (list: ListName, number: number) => key('retry', list, padded(number)),
+  retry: (list: ListName, dueAtMs: number, number: number) =>
+    key('retry', list, padded(dueAtMs, msDigits), padded(number)),
   due: (domain: string) => key('due', domain),
 } as const
 
@@ -83,11 +85,16 @@ export function entriesAfter(list: ListName, number: number): Range {
   return { gt: keyOf.entry(list, number), lt: rangeOf('entry', list).lt }
 }
 
+/** What was put off in a list until this time, the earliest first. */
+export function retriesUntil(list: ListName, nowMs: number): Range {
+  return { gt: rangeOf('retry', list).gt, lt: key('retry', list, padded(nowMs + 1, msDigits)) }
+}
+
 /** The last part of a key. */
 export function lastPart(text: string): string {
   return text.slice(text.lastIndexOf(separator) + 1)
 }
 
-function padded(number: number): string {
-  return String(number).padStart(12, '0')
+function padded(number: number, digits = 12): string {
+  return String(number).padStart(digits, '0')
 }

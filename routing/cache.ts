@@ -2,6 +2,7 @@
 import { keyOf } from '../objects/layout.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
+import { isNewer } from '../objects/version.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 
 /**
@@ -13,17 +14,18 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
   for (;;) {
     const before = store.findText(object.id)
     const current = store.findObject(object.id)
-    const isNewer = current === undefined || current.version < object.version
-    const kept = isNewer ? fetched.object : current
+    const isKept = current === undefined || isNewer(fetched, current)
+    const kept = isKept ? object : current
     const heard = [keyOf.foreign(object.id), String(nowMs)] as const
-    const write = isNewer ? store.objectWrite(fetched, before) : { puts: [] }
+    const write = isKept ? store.objectWrite(fetched, before) : { puts: [] }
     const [isWritten] = await store.database.commit([
-      { ...write, puts: [...write.puts, heard], isRelaxed: true },
+      { ...write, puts: [...write.puts, heard], dels: [keyOf.absent(object.id)], isRelaxed: true },
     ])
     if (isWritten === true) return kept
   }
 }
 
+/** Notes that its home does not know it: from now on a copy that was fetched before does not count. */
 export async function keepAbsent(store: Store, id: string, nowMs: number): Promise<void> {
   await store.database.commit([{ puts: [[keyOf.absent(id), String(nowMs)]], isRelaxed: true }])
 }

@@ -5,7 +5,7 @@
 import type { Clock } from '../objects/clock.ts'
 import { type DomainKeys, verifySeal } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
-import { FmtpError } from '../schemas/failures.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import {
   type Domain,
@@ -34,7 +34,13 @@ export type LookupOutcome =
       readonly ageMs: number
     }
   | { readonly outcome: 'absent'; readonly trail: readonly Step[] }
-  | { readonly outcome: 'unreachable'; readonly error: FmtpError; readonly trail: readonly Step[] }
+  | {
+      readonly outcome: 'unreachable'
+      readonly error: FmtpError
+      /** True when the domain was reached, in the name of `as`: the failure is about what was asked for. */
+      readonly isReached: boolean
+      readonly trail: readonly Step[]
+    }
 
 export interface LookupPorts {
   readonly store: Store
@@ -59,9 +65,16 @@ export function soughtId(sought: Sought): ObjectId {
 
 type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
 
+/** What could not be refreshed is asked for again after this. */
+const againMs = 60_000
+const failuresMost = 10_000
+
 export function createLookup(ports: LookupPorts): Lookup {
   const { store, clock } = ports
   const climbs = new Map<ObjectId, Promise<LookupOutcome>>()
+  const refreshes = new Set<ObjectId>()
+  /** Unix ms at which a refresh failed. */
+  const failures = new Map<ObjectId, number>()
 
   function localRung(id: ObjectId, about: string): Rung<Found> {
     return {
@@ -70,7 +83,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         const found = findLocal(id)
         note.add('cache', found === undefined ? 'miss' : 'ok', { about, ageMs: found?.ageMs })
         if (found === undefined || found.ageMs > limits.userStaleMs) return undefined
-        if (found.ageMs > limits.userFreshMs) void refresh(id, about)
+        if (found.ageMs > limits.userFreshMs) refresh(id, about)
         return found
       },
     }
@@ -79,32 +92,46 @@ export function createLookup(ports: LookupPorts): Lookup {
   function findLocal(id: ObjectId): Found | undefined {
     if (ports.isOwnDomain(domainOf(ownerOf(id)))) return { object: ports.findOwn(id) ?? 'absent', ageMs: 0 }
     const nowMs = clock.now()
-    const object = store.findObject(id)
     const fetchedAtMs = store.findFetchedAtMs(id)
-    if (object !== undefined && fetchedAtMs !== undefined) return { object, ageMs: nowMs - fetchedAtMs }
     const absentAtMs = store.findAbsentAtMs(id)
-    if (absentAtMs !== undefined && nowMs - absentAtMs < limits.absentMs)
-      return { object: 'absent', ageMs: 0 }
-    return undefined
+    // What the home said last counts; a copy from before is no last resort either.
+    if (absentAtMs !== undefined && absentAtMs >= (fetchedAtMs ?? 0))
+      return nowMs - absentAtMs < limits.absentMs ? { object: 'absent', ageMs: 0 } : undefined
+    const object = fetchedAtMs === undefined ? undefined : store.findObject(id)
+    if (object === undefined || fetchedAtMs === undefined) return undefined
+    return { object, ageMs: nowMs - fetchedAtMs }
   }
 
-  function domainRung(id: ObjectId, sought: Sought): Rung<Found> {
+  function domainRung(id: ObjectId, sought: Sought, onReached?: () => void): Rung<Found> {
     return {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
         const peer = await ports.reach.domain(domain, ports.as, note)
+        onReached?.()
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
         const object = await note.step('request', described, async () =>
           takeReply(await peer.request(query), id),
         )
-        return { object: object === undefined ? 'absent' : await keep(object, note), ageMs: 0 }
+        return { object: object === undefined ? await lose(id, note) : await keep(object, note), ageMs: 0 }
       },
     }
   }
 
+  /** Its home's word counts, also where it can not be kept. */
+  async function lose(id: ObjectId, note: Note): Promise<'absent'> {
+    try {
+      await keepAbsent(store, id, clock.now())
+    } catch (thrown) {
+      note.add('keep', toFmtpError(thrown).code, { id })
+    }
+    return 'absent'
+  }
+
   async function keep(object: FmtpObject, note: Note): Promise<FmtpObject> {
+    if (object.version > clock.now() + limits.clockSkewMs)
+      throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
     return note.step('seal', { id: object.id }, async () => {
       const verdict = await verifySeal(object, ports.keys, clock.now())
       if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
@@ -112,30 +139,49 @@ export function createLookup(ports: LookupPorts): Lookup {
     })
   }
 
-  async function ascend(id: ObjectId, sought: Sought, rungs: readonly Rung<Found>[]): Promise<LookupOutcome> {
+  async function ascend(id: ObjectId, sought: Sought): Promise<LookupOutcome> {
     const about = 'id' in sought ? sought.id : sought.address
+    let isReached = false
+    const onReached = (): void => {
+      isReached = true
+    }
+    const rungs = [localRung(id, about), domainRung(id, sought, onReached)]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
-    if (found === undefined) return lastResort(id, climbed.error ?? new FmtpError('FMTP_UNREACHABLE'), trail)
+    if (found === undefined) {
+      const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
+      return findOld(id, trail) ?? { outcome: 'unreachable', error, isReached, trail }
+    }
     if (found.object !== 'absent')
       return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs }
-    if (!ports.isOwnDomain(domainOf(ownerOf(id)))) await keepAbsent(store, id, clock.now())
     return { outcome: 'absent', trail }
   }
 
   /** Every rung failed: a copy that is too old otherwise is better than none, and says its age. */
-  function lastResort(id: ObjectId, error: FmtpError, trail: readonly Step[]): LookupOutcome {
+  function findOld(id: ObjectId, trail: readonly Step[]): LookupOutcome | undefined {
     const old = findLocal(id)
-    if (old === undefined || old.object === 'absent' || old.ageMs > limits.userExpiredMs) {
-      return { outcome: 'unreachable', error, trail }
-    }
+    if (old === undefined || old.object === 'absent' || old.ageMs > limits.userExpiredMs) return undefined
     return { outcome: 'found', object: old.object, trail, ageMs: old.ageMs }
   }
 
-  async function refresh(id: ObjectId, about: string): Promise<void> {
-    await share(id, () =>
-      ascend(id, { id }, [domainRung(id, about === id ? { id } : { address: ownerOf(id) })]),
-    )
+  /** Behind the reader's back: one at a time, and not at once again where the home did not answer. */
+  function refresh(id: ObjectId, about: string): void {
+    const failedAtMs = failures.get(id)
+    if (refreshes.has(id) || (failedAtMs !== undefined && clock.now() - failedAtMs < againMs)) return
+    refreshes.add(id)
+    failures.delete(id)
+    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) })
+    climb([rung], { clock, onStep: step => ports.onStep(about, step) })
+      .then(
+        ({ found }) => found !== undefined,
+        () => false,
+      )
+      .then(isRefreshed => {
+        refreshes.delete(id)
+        if (isRefreshed) return
+        if (failures.size >= failuresMost) failures.delete(failures.keys().next().value ?? id)
+        failures.set(id, clock.now())
+      })
   }
 
   function share(id: ObjectId, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
@@ -146,8 +192,7 @@ export function createLookup(ports: LookupPorts): Lookup {
 
   return sought => {
     const id = soughtId(sought)
-    const about = 'id' in sought ? sought.id : sought.address
-    return share(id, () => ascend(id, sought, [localRung(id, about), domainRung(id, sought)]))
+    return share(id, () => ascend(id, sought))
   }
 }
 

@@ -1,11 +1,13 @@
 /** The ports to the wire: somebody at the other end of a connection, and how to get there. */
-import type { Name } from '../schemas/names.ts'
+import type { Domain, Name } from '../schemas/names.ts'
 import type { Answer, DescribeQuery, Reply, RequestQuery } from '../wire/pairing.ts'
 import type { Note } from './ladder.ts'
 
 export interface Peer {
   /** Who it proved to be: a domain, or a user. */
   readonly name: Name
+  /** In whose name we stand at this end: every domain of ours has connections of its own. */
+  readonly as: Domain
   /** `host:port` as it was dialled or came from, for people. */
   readonly host: string
   readonly isOpen: boolean
@@ -32,7 +34,7 @@ export interface Target {
  */
 export type Dial = (target: Target, note: Note, signal: AbortSignal) => Promise<Peer>
 
-/** Open connections by who is at the other end. */
+/** Open connections by who is at the other end, and who we are there. */
 export interface Peers {
-  find(name: Name): Peer | undefined
+  find(name: Name, as: Domain): Peer | undefined
 }

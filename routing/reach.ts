@@ -88,7 +88,7 @@ export function createReach(ports: ReachPorts): Reach {
 
   return {
     domain(domain, as, note) {
-      const open = ports.peers.find(domain)
+      const open = ports.peers.find(domain, as)
       if (open !== undefined) {
         note.add('reuse', 'ok', { domain, host: open.host })
         return Promise.resolve(open)

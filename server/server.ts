@@ -14,7 +14,7 @@ import { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createGuard } from '../routing/guard.ts'
-import { createNote } from '../routing/ladder.ts'
+import { createNote, type Step } from '../routing/ladder.ts'
 import { createLookup } from '../routing/lookup.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
@@ -37,6 +37,7 @@ import { createAdmit } from './exchange/admit.ts'
 import { createPublish } from './exchange/publish.ts'
 import { createReveal } from './exchange/reveal.ts'
 import type { Log } from './log.ts'
+import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
 import { passOn } from './protocol/passing.ts'
 import { Session, type SessionPorts } from './protocol/session.ts'
@@ -119,18 +120,17 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
-    const dial: Dial = async (target, note, signal) => {
-      const { host, address, port, to, as } = target
-      const channel = await note.step('connect', { host, address, port }, () =>
-        dialChannel(target, signal, ca),
-      )
-      const session = await note.step('hello', { as: to, host }, () =>
-        Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}` }),
-      )
-      // The race was won by another host meanwhile.
-      if (signal.aborted) session.close(new FmtpError('FMTP_DISCONNECTED'))
-      return session
-    }
+    const calls = new Calls()
+    const dial: Dial = (target, note, outerSignal) =>
+      calls.run(outerSignal, async signal => {
+        const { host, address, port, to, as } = target
+        const channel = await note.step('connect', { host, address, port }, () =>
+          dialChannel(target, signal, ca),
+        )
+        return note.step('hello', { as: to, host }, () =>
+          Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}`, signal }),
+        )
+      })
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -142,8 +142,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
-    const onStep = (climb: string) => (about: string, step: object) =>
-      log.info({ climb, about, ...step }, 'route')
+    const onStep = (climb: string) => (about: string, step: Step) => {
+      const isHit = step.what === 'cache' && step.outcome === 'ok'
+      if (!isHit) log.info({ climb, about, ...step }, 'route')
+      else if (log.isDebug) log.debug({ climb, about, ...step }, 'route')
+    }
     const lookup = createLookup({
       store,
       keys,
@@ -213,12 +216,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         hints,
         clock,
         random: Math.random,
-        isOpen: domain => connections.find(domain) !== undefined,
-        lookUp: async recipients => {
-          for (const outcome of await Promise.all(
-            recipients.slice(0, 10).map(address => lookup({ address })),
-          )) {
-            if (outcome.outcome === 'unreachable') throw outcome.error
+        isWatched: log.isDebug,
+        findOpen: (domain, as) => connections.find(domain, as),
+        lookUp: async (recipients, as) => {
+          const looking = recipients.slice(0, 10).map(address => lookup({ address }).catch(() => undefined))
+          for (const outcome of await Promise.all(looking)) {
+            // In another name of ours the domain may be reached all the same.
+            if (outcome?.outcome === 'unreachable' && !outcome.isReached && as === first) throw outcome.error
           }
         },
         findOutgoing: (id, version) => {
@@ -316,7 +320,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       http.push(listener)
     }
 
-    closing.defer(() => connections.closeAll())
+    closing.defer(() => {
+      calls.close()
+      connections.closeAll()
+    })
     if (!isIsland) void greetPeers()
 
     /** A server that was away tells those it talks with, so that what waits for it comes at once. */

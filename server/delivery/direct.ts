@@ -31,15 +31,40 @@ export type ReachDirect = (
 ) => Promise<void>
 
 const recipientsMost = 100
+/** How long it is remembered that somebody has no contacts: almost nobody has, and messages come in bursts. */
+const rememberedMs = 5_000
+const rememberedMost = 10_000
 
 export function createDirect(ports: DirectPorts): ReachDirect {
+  /** Unix ms at which a recipient was found to have no contacts, in this order. */
+  const without = new Map<Address, number>()
+
   async function reachOne(recipient: Address, as: Domain): Promise<Peer | undefined> {
-    const live = ports.peers.find(recipient)
+    const live = ports.peers.find(recipient, as)
     if (live !== undefined) return live
     const found = await ports.lookup({ address: recipient })
-    if (found.outcome !== 'found') return undefined
-    const contacts = (found.object as User).contacts ?? []
-    return contacts.length === 0 ? undefined : climbContacts(contacts, recipient, as)
+    const contacts = found.outcome === 'found' ? ((found.object as User).contacts ?? []) : []
+    if (contacts.length > 0) return climbContacts(contacts, recipient, as)
+    remember(recipient)
+    return undefined
+  }
+
+  function remember(recipient: Address): void {
+    without.delete(recipient)
+    if (without.size >= rememberedMost) without.delete(without.keys().next().value ?? recipient)
+    without.set(recipient, ports.clock.now())
+  }
+
+  /** True where it is known that there is no device to call, so that most messages wait for nothing here. */
+  function isQuiet(recipients: readonly Address[], as: Domain): boolean {
+    const nowMs = ports.clock.now()
+    for (const recipient of recipients) {
+      const sinceMs = nowMs - (without.get(recipient) ?? 0)
+      // Below zero the clock was set back.
+      if (sinceMs < 0 || sinceMs >= rememberedMs) return false
+      if (ports.peers.find(recipient, as) !== undefined) return false
+    }
+    return true
   }
 
   async function climbContacts(
@@ -65,6 +90,7 @@ export function createDirect(ports: DirectPorts): ReachDirect {
   }
 
   return async (recipients, as, onPeer) => {
+    if (isQuiet(recipients, as)) return
     const attempts = recipients.slice(0, recipientsMost).map(async recipient => {
       const peer = await reachOne(recipient, as)
       if (peer !== undefined) onPeer(peer)

@@ -10,11 +10,11 @@ import {
   atRestText,
   believeStored,
   type DomainKeys,
-  digestOf,
   type VerifiedObject,
   verifySeal,
 } from '../../objects/seal.ts'
 import { entryText, listsOf } from '../../objects/store.ts'
+import { isNewer } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -96,14 +96,11 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return undefined
   }
 
-  /**
-   * At a tie of versions the greater digest wins everywhere, so that all holders end with the same.
-   * @throws {FmtpError} FMTP_TOO_OLD
-   */
-  function checkNewer({ object, digest }: VerifiedObject): void {
+  /** @throws {FmtpError} FMTP_TOO_OLD */
+  function checkNewer(verified: VerifiedObject): void {
+    const { object } = verified
     const here = store.findObject(object.id)
-    if (here === undefined || here.version < object.version || here.hash === object.hash) return
-    if (here.version === object.version && digestOf(here) < digest) return
+    if (here === undefined || here.hash === object.hash || isNewer(verified, here)) return
     throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
   }
 

@@ -1,7 +1,7 @@
 /** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
 import type { Peer, Peers } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { domainOf, type Name } from '../../schemas/names.ts'
+import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {
@@ -15,17 +15,23 @@ export class Connections implements Peers {
   readonly #options: ConnectionsOptions
   readonly #sessions = new Set<Session>()
   readonly #named = new Map<Name, Set<Session>>()
+  #isClosed = false
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
   }
 
-  /** A peer that proved this name, the newest connection first. Clients of ours are not peers. */
-  find(name: Name): Peer | undefined {
-    return [...(this.#named.get(name) ?? [])].reverse().find(session => session.isOpen)
+  /** The newest connection on which the other side proved this name to that domain of ours. Clients of ours are no peers. */
+  find(name: Name, as: Domain): Peer | undefined {
+    let newest: Peer | undefined
+    for (const session of this.#named.get(name) ?? [])
+      if (session.isOpen && session.as === as) newest = session
+    return newest
   }
 
+  /** Keeps a session. One that comes after all were closed is closed too. */
   add(session: Session): void {
+    if (this.#isClosed) return session.close()
     this.#sessions.add(session)
   }
 
@@ -52,6 +58,7 @@ export class Connections implements Peers {
   }
 
   closeAll(): void {
+    this.#isClosed = true
     for (const session of [...this.#sessions]) session.close()
   }
 }

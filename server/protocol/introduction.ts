@@ -19,6 +19,8 @@ export interface Call {
   readonly to: Name
   /** For the log: `host:port` that was dialled. */
   readonly host: string
+  /** Ends the call, when another host answered first or nobody wants it any more. */
+  readonly signal: AbortSignal
 }
 
 export interface IntroductionPorts extends LoginPorts {

@@ -6,7 +6,7 @@ import type { Peer } from '../../routing/peer.ts'
 import { FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
 import type { Frame, HelloFrame, Verb } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Name } from '../../schemas/names.ts'
+import type { Domain, Name } from '../../schemas/names.ts'
 import { findNumber } from '../../schemas/parse.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { decodeFrame, encodeFrame } from '../../wire/codec.ts'
@@ -53,6 +53,7 @@ export class Session implements Peer {
   readonly #introduction: Introduction
   readonly #desk: Desk
   #call: Call | undefined
+  #as: Domain | undefined
   #called: { resolve: () => void; reject: (error: FmtpError) => void } | undefined
   #helloTimer: ReturnType<typeof setTimeout>
   #watch: ReturnType<typeof setInterval>
@@ -62,6 +63,7 @@ export class Session implements Peer {
     this.#channel = channel
     this.#ports = ports
     this.#call = call
+    this.#as = call?.as
     this.#state = call === undefined ? 'fresh' : 'calling'
     this.#introduction = new Introduction(channel, ports)
     this.#desk = new Desk(ports, channel.remote)
@@ -91,12 +93,19 @@ export class Session implements Peer {
   /** Introduces us to whom we called, and resolves when both sides are proven. @throws {FmtpError} */
   static async call(channel: Channel, ports: SessionPorts, call: Call): Promise<Session> {
     const session = new Session(channel, ports, call)
-    await new Promise<void>((resolve, reject) => {
-      session.#called = { resolve, reject }
-      session.#open()
-      // On a WebSocket the answerer speaks first.
-      if (channel.transport !== 'websocket') session.#introduce(call, undefined)
-    })
+    const end = (): void => session.#fail(new FmtpError('FMTP_DISCONNECTED', 'the call was ended'), true)
+    call.signal.addEventListener('abort', end, { once: true })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        session.#called = { resolve, reject }
+        session.#open()
+        // On a WebSocket the answerer speaks first.
+        if (channel.transport !== 'websocket') session.#introduce(call, undefined)
+        if (call.signal.aborted) end()
+      })
+    } finally {
+      call.signal.removeEventListener('abort', end)
+    }
     return session
   }
 
@@ -104,6 +113,11 @@ export class Session implements Peer {
     const name = this.#standing?.role === 'guest' ? undefined : this.#standing?.name
     if (name === undefined) throw new FmtpError('FMTP_INTERNAL', 'a session without a name')
     return name
+  }
+
+  get as(): Domain {
+    if (this.#as === undefined) throw new FmtpError('FMTP_INTERNAL', 'a session before its hello')
+    return this.#as
   }
 
   get standing(): Standing | undefined {
@@ -239,6 +253,7 @@ export class Session implements Peer {
     const before = this.#standing === undefined ? undefined : nameOf(this.#standing)
     const { standing, reply } = await this.#introduction.take(hello, before)
     if (!this.isOpen) return
+    this.#as = reply.as as Domain
     this.#rise(standing, hello)
     const [as, ms] = [hello.as ?? 'guest', clock.now() - this.#helloAtMs]
     log.info({ as, to: hello.to, remote: this.#channel.remote, ms }, 'hello.verified')

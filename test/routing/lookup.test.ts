@@ -65,6 +65,11 @@ describe('lookup', () => {
     for (const step of [...asked, 'domain ask ok', 'domain request ok', 'domain seal ok'])
       assert.ok(first.steps.includes(step), `${step} in ${first.steps}`)
     assert.deepEqual((await find('lost@lenore.org')).steps, ['local cache ok'])
+    const looks = poe.log.filter(({ record }) => record.what === 'cache')
+    assert.deepEqual(
+      looks.map(({ record, level }) => `${record.outcome} ${level}`),
+      ['miss info', 'ok debug'],
+    )
   })
 
   it('shares one climb between all who look for the same', async () => {

@@ -1,189 +1,78 @@
 /** The courier's window: always full while there is enough, and never a step ahead of what is settled. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setImmediate as turn } from 'node:timers/promises'
-import { systemClock } from '../../objects/clock.ts'
-import { Database } from '../../objects/database.ts'
-import { createHints } from '../../objects/hints.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { Store } from '../../objects/store.ts'
-import type { Peer } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { DescribeFrame } from '../../schemas/frame.ts'
-import { type Domain, parseDomain } from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
-import { Courier } from '../../server/delivery/courier.ts'
-import type { Answer } from '../../wire/pairing.ts'
-
-const lenore: Domain = parseDomain('lenore.org')
-const list = listOf.outbox(lenore)
-
-/** A message that stands at the peer without an answer. */
-interface Standing {
-  readonly id: string
-  answer(outcome: string): void
-  fail(error: FmtpError): void
-}
+import { waitUntil } from '../support/conditions.ts'
+import { CourierRig, lenore } from '../support/courier-rig.ts'
 
 describe('Courier', () => {
-  let folder: string
-  let database: Database
-  let courier: Courier
-  let standing: Standing[]
-  let isUp: boolean
+  let rig: CourierRig
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'fmtp-courier-'))
-    standing = []
-    isUp = true
-    const hints = createHints()
-    database = await Database.open(
-      folder,
-      lists => hints.notify(lists),
-      () => 'epoch',
-    )
-    const peer = {
-      name: lenore,
-      host: 'mx.lenore.org:3687',
-      isOpen: true,
-      describe: ({ object }: Pick<DescribeFrame, 'object'>) =>
-        new Promise<Answer>((resolve, reject) => {
-          const { id } = object as { id: string }
-          const leave = (): void => {
-            standing = standing.filter(each => each.id !== id)
-          }
-          standing.push({
-            id,
-            answer: outcome => {
-              leave()
-              resolve({ outcome })
-            },
-            fail: error => {
-              leave()
-              reject(error)
-            },
-          })
-        }),
-      request: () => Promise.reject(new FmtpError('FMTP_NOT_OFFERED')),
-    } as unknown as Peer
-    courier = await Courier.start({
-      store: new Store(database),
-      hints,
-      clock: systemClock,
-      random: () => 0.5,
-      findOutgoing: (id, version) =>
-        ({ id, version, kind: 'message', owner: 'edgar@poe.net' }) as unknown as FmtpObject,
-      isOpen: () => isUp,
-      lookUp: async () => undefined,
-      reach: async () => {
-        if (!isUp) throw new FmtpError('FMTP_UNREACHABLE')
-        return peer
-      },
-      reachDirect: async () => undefined,
-      onEvent: () => undefined,
-    })
+    rig = await CourierRig.start()
   })
 
-  afterEach(async () => {
-    for (const each of standing) each.fail(new FmtpError('FMTP_DISCONNECTED'))
-    await courier[Symbol.asyncDispose]()
-    await database[Symbol.asyncDispose]()
-    rmSync(folder, { recursive: true, force: true })
-  })
-
-  /** Queues messages of these numbers. */
-  async function queue(from: number, to: number): Promise<void> {
-    const appends = Array.from({ length: to - from + 1 }, (_, index) => ({
-      list,
-      value: JSON.stringify({ id: idOf(from + index), version: 1, for: ['lost@lenore.org'], atMs: 1 }),
-      bytes: 0,
-    }))
-    await database.commit([{ appends }])
-  }
-
-  function idOf(number: number): string {
-    return `${number}.edgar@poe.net`
-  }
-
-  function find(number: number): Standing {
-    const found = standing.find(({ id }) => id === idOf(number))
-    assert.ok(found, `${number} does not stand at the peer`)
-    return found
-  }
-
-  const cursor = (): number => Number(database.get(keyOf.courier(list)) ?? 0)
-
-  async function until(isTrue: () => boolean): Promise<void> {
-    const endMs = Date.now() + 5000
-    while (!isTrue()) {
-      assert.ok(Date.now() < endMs, 'waited in vain')
-      await turn()
-    }
-  }
+  afterEach(() => rig[Symbol.asyncDispose]())
 
   it('starts the next entry as soon as one is settled', async () => {
-    await queue(1, 300)
-    await until(() => standing.length === 256)
-    find(7).answer('stored')
-    await until(() => standing.length === 256)
-    assert.ok(find(257))
+    await rig.queue(1, 300)
+    await waitUntil('the window is full', () => rig.standing.length === 256)
+    rig.find(7).answer('stored')
+    await waitUntil('it is full again', () => rig.standing.length === 256)
+    assert.ok(rig.find(257))
   })
 
   it('starts what is queued while others are under way', async () => {
-    await queue(1, 2)
-    await until(() => standing.length === 2)
-    await queue(3, 3)
-    await until(() => standing.length === 3)
+    await rig.queue(1, 2)
+    await rig.stands(1, 2)
+    await rig.queue(3)
+    await rig.stands(1, 2, 3)
   })
 
   it('never moves its cursor over an entry that is not settled', async () => {
-    await queue(1, 4)
-    await until(() => standing.length === 4)
-    for (const number of [2, 3, 4]) find(number).answer('stored')
-    await until(() => standing.length === 1)
-    for (let turns = 0; turns < 50; turns++) await turn()
-    assert.equal(cursor(), 0)
-    find(1).answer('stored')
-    await until(() => cursor() === 4)
+    await rig.queue(1, 4)
+    await rig.stands(1, 2, 3, 4)
+    for (const number of [2, 3, 4]) rig.find(number).answer('stored')
+    await rig.stands(1)
+    await rig.settle()
+    assert.equal(rig.cursor, 0)
+    rig.find(1).answer('stored')
+    await waitUntil('all are settled', () => rig.cursor === 4)
   })
 
   it('puts off one entry on disk and goes on', async () => {
-    await queue(1, 2)
-    await until(() => standing.length === 2)
-    find(1).answer('busy')
-    find(2).answer('stored')
-    await until(() => cursor() === 2)
-    assert.ok(database.get(keyOf.retry(list, 1)))
+    await rig.queue(1, 2)
+    await rig.stands(1, 2)
+    rig.find(1).answer('busy')
+    rig.find(2).answer('stored')
+    await waitUntil('both are settled', () => rig.cursor === 2)
+    assert.equal(await rig.countRetries(), 1)
   })
 
   it('tries again what was put off when the domain is heard from', async () => {
-    await queue(1, 1)
-    await until(() => standing.length === 1)
-    find(1).answer('busy')
-    await until(() => cursor() === 1)
-    courier.wake(lenore, true)
-    await until(() => standing.length === 1)
-    find(1).answer('stored')
-    await until(() => database.get(keyOf.retry(list, 1)) === undefined)
+    await rig.queue(1)
+    await rig.stands(1)
+    rig.find(1).answer('busy')
+    await waitUntil('it is put off', () => rig.cursor === 1)
+    rig.courier.wake(lenore, true)
+    await rig.stands(1)
+    rig.find(1).answer('stored')
+    await waitUntil('nothing is put off', async () => (await rig.countRetries()) === 0)
   })
 
   it('leaves what is unsettled when the connection ends, and sends only that again', async () => {
-    await queue(1, 3)
-    await until(() => standing.length === 3)
-    find(2).answer('stored')
-    isUp = false
-    for (const each of standing) each.fail(new FmtpError('FMTP_DISCONNECTED'))
-    await queue(4, 4)
-    await until(() => database.get(keyOf.due(lenore)) !== undefined)
-    assert.equal(cursor(), 0)
-    assert.equal(standing.length, 0)
-    isUp = true
-    courier.wake(lenore, true)
-    await until(() => standing.length === 3)
-    assert.deepEqual(standing.map(({ id }) => id).sort(), [1, 3, 4].map(idOf))
-    for (const each of standing) each.answer('stored')
-    await until(() => cursor() === 4)
+    await rig.queue(1, 3)
+    await rig.stands(1, 2, 3)
+    rig.find(2).answer('stored')
+    rig.dialError = new FmtpError('FMTP_UNREACHABLE')
+    rig.cut()
+    await rig.queue(4)
+    await waitUntil('it waits for the domain', () => rig.isDue)
+    assert.equal(rig.cursor, 0)
+    assert.equal(rig.standing.length, 0)
+    rig.isOpen = true
+    rig.courier.wake(lenore, true)
+    await rig.stands(1, 3, 4)
+    for (const each of rig.standing) each.answer('stored')
+    await waitUntil('all are settled', () => rig.cursor === 4)
   })
 })

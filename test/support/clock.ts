@@ -12,6 +12,11 @@ export class MovableClock implements Clock {
     return Date.now() + this.#aheadMs
   }
 
+  /** How many sleep until some time. */
+  get sleepers(): number {
+    return this.#sleepers.size
+  }
+
   advance(ms: number): void {
     this.#aheadMs += ms
     for (const wake of [...this.#sleepers]) wake()

@@ -14,7 +14,7 @@ import type { SealingKey } from '../../objects/seal.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../routing/zone.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
-import { domainOf, parseAddress } from '../../schemas/names.ts'
+import { domainOf, parseAddress, parseDomain } from '../../schemas/names.ts'
 import { type LoadedConfig, loadConfig } from '../../server/config/load.ts'
 import type { Log } from '../../server/log.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
@@ -28,11 +28,14 @@ export interface ServerChoices {
   readonly http?: Readonly<Record<string, number | boolean>>
   /** Patterns of domains that are not spoken with. */
   readonly block?: readonly string[]
+  /** Other domains that the same server serves; they are published with it. */
+  readonly also?: readonly string[]
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
 }
 
 export interface LogRecord {
+  readonly level: string
   readonly event: string
   readonly record: Readonly<Record<string, unknown>>
 }
@@ -112,9 +115,9 @@ export class Network implements AsyncDisposable {
     })
     const [tcp] = running.tcp
     const [http] = running.http
-    const [own] = running.domains.values()
-    if (tcp === undefined || http === undefined || own === undefined) throw new Error('nothing listens')
-    this.publish(site, own.record, tcp.port)
+    if (tcp === undefined || http === undefined) throw new Error('nothing listens')
+    for (const own of running.domains.values())
+      this.publish({ domain: own.domain, address: site.address }, own.record, tcp.port)
     const origin = `http://${site.address}:${http.port}`
     const server = { ...site, running, log, origin, port: tcp.port }
     this.#servers.set(domain, server)
@@ -197,7 +200,7 @@ export async function connectAs(
 }
 
 function domainJwk(server: TestServer): PublicJwk {
-  const [own] = server.running.domains.values()
+  const own = server.running.domains.get(parseDomain(server.domain))
   if (own === undefined) throw new Error('no domain')
   return own.pair.jwk
 }
@@ -207,10 +210,18 @@ async function requireProof(hello: Parameters<typeof isProvenBy>[0], jwk: Public
 }
 
 function keepingLog(records: LogRecord[]): Log {
-  const keep = (record: LogRecord['record'], event: string): void => {
-    records.push({ event, record })
+  const keepAt =
+    (level: string) =>
+    (record: LogRecord['record'], event: string): void => {
+      records.push({ level, event, record })
+    }
+  return {
+    debug: keepAt('debug'),
+    info: keepAt('info'),
+    warn: keepAt('warn'),
+    error: keepAt('error'),
+    isDebug: true,
   }
-  return { debug: keep, info: keep, warn: keep, error: keep, isDebug: true }
 }
 
 function configText(domain: string, address: string, nameServer: string, choices: ServerChoices): string {
@@ -222,7 +233,7 @@ function configText(domain: string, address: string, nameServer: string, choices
   return `data = "data"
 [[domain]]
 name = "${domain}"
-[listen]
+${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]
 tcp = ["${address}:${choices.port ?? 0}"]
 http = ["${address}:0"]
 hosts = ["${address}"]

@@ -1,0 +1,128 @@
+/**
+ * How far the outbox list of a domain is delivered (docs/architecture.md): what comes next, and the cursor, which moves
+ * over all that is settled without a gap and reaches the disk a little later.
+ */
+import { entriesAfter, keyOf, type ListName, lastPart } from '../../objects/layout.ts'
+import type { Store } from '../../objects/store.ts'
+import type { OutboxEntry } from './outbox.ts'
+
+export interface NumberedEntry {
+  readonly number: number
+  readonly entry: OutboxEntry
+}
+
+const pageEntries = 256
+
+/** Number of the last entry that is known on disk to be settled. */
+export function settledNumber(list: ListName, store: Store): number {
+  return Number(store.database.get(keyOf.courier(list)) ?? 0)
+}
+
+export class Cursor {
+  readonly #list: ListName
+  readonly #store: Store
+  readonly #onError: (thrown: unknown) => void
+  /** Numbers up to this one are settled, on disk. */
+  #saved: number
+  /** The same in memory, ahead of the disk. */
+  #done: number
+  /** The last number that was taken. */
+  #next: number
+  readonly #finished = new Set<number>()
+  #page: readonly (readonly [key: string, value: string])[] = []
+  #at = 0
+  #isSaving = false
+
+  constructor(list: ListName, store: Store, onError: (thrown: unknown) => void) {
+    this.#list = list
+    this.#store = store
+    this.#onError = onError
+    this.#saved = settledNumber(list, store)
+    this.#done = this.#saved
+    this.#next = this.#saved
+  }
+
+  /** True when all is settled, also on disk. */
+  get isSettled(): boolean {
+    return this.#saved === this.#store.database.head(this.#list).number
+  }
+
+  /** True while there is something that was not taken. */
+  get hasNext(): boolean {
+    return this.#at < this.#page.length || this.#store.database.head(this.#list).number > this.#next
+  }
+
+  /** The next entry that is not settled, of those that are in memory. */
+  take(): NumberedEntry | undefined {
+    for (let row = this.#page[this.#at]; row !== undefined; row = this.#page[this.#at]) {
+      this.#at++
+      const [key, value] = row
+      this.#next = Number(lastPart(key))
+      // Settled already, before an earlier one was given back.
+      if (!this.#finished.has(this.#next))
+        return { number: this.#next, entry: JSON.parse(value) as OutboxEntry }
+    }
+    return undefined
+  }
+
+  /** Reads on. False when there is nothing more. */
+  async fill(): Promise<boolean> {
+    if (!this.hasNext) return false
+    this.#page = await this.#store.database.scan(entriesAfter(this.#list, this.#next), {
+      limit: pageEntries,
+    })
+    this.#at = 0
+    return this.#page.length > 0
+  }
+
+  /** What was taken and not settled comes again. */
+  rewind(): void {
+    this.#next = this.#done
+    this.#page = []
+    this.#at = 0
+  }
+
+  settle(number: number): void {
+    this.#finished.add(number)
+    while (this.#finished.delete(this.#done + 1)) this.#done++
+    this.save()
+  }
+
+  /** Settles from the front what is over; stops at the first that is not. Nothing may be under way. */
+  async drop(
+    isOver: (entry: OutboxEntry) => boolean,
+    onDropped: (entry: OutboxEntry) => void,
+  ): Promise<void> {
+    this.rewind()
+    for (;;) {
+      const taken = this.take()
+      if (taken === undefined && (await this.fill())) continue
+      if (taken === undefined || !isOver(taken.entry)) break
+      onDropped(taken.entry)
+      this.settle(taken.number)
+    }
+    this.rewind()
+  }
+
+  /** What a crash forgets of this is delivered once more, and recognised there. */
+  save(): void {
+    if (this.#isSaving || this.#done === this.#saved) return
+    this.#isSaving = true
+    setImmediate(() => void this.#save())
+  }
+
+  async #save(): Promise<void> {
+    try {
+      while (this.#done > this.#saved) {
+        const done = this.#done
+        const cursor = [keyOf.courier(this.#list), String(done)] as const
+        await this.#store.database.commit([{ puts: [cursor], isRelaxed: true }])
+        this.#saved = done
+      }
+    } catch (thrown) {
+      this.#onError(thrown)
+    } finally {
+      this.#isSaving = false
+    }
+  }
+}

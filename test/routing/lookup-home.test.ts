@@ -1,0 +1,180 @@
+/** What a home answers, and what becomes of the copy that is here: a real store, seals and clock; the home is played. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { Database } from '../../objects/database.ts'
+import { digestOf } from '../../objects/seal.ts'
+import { Store } from '../../objects/store.ts'
+import { domainKeyOf } from '../../routing/domain-key.ts'
+import { createLookup, type Lookup } from '../../routing/lookup.ts'
+import type { Peer } from '../../routing/peer.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
+import { type Name, parseDomain } from '../../schemas/names.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+import type { Reply } from '../../wire/pairing.ts'
+import { MovableClock } from '../support/clock.ts'
+import { waitUntil } from '../support/conditions.ts'
+import { handDomain, handProfile, handUser } from '../support/hand.ts'
+
+const minuteMs = 60_000
+const lenore = handDomain('lenore.org')
+const lost = handUser(lenore, 'lost@lenore.org')
+
+describe('lookup, by what the home answers', () => {
+  let folder: string
+  let database: Database
+  let clock: MovableClock
+  let lookup: Lookup
+  /** Requests that the home has not answered. */
+  let asked: { resolve(reply: Reply): void; reject(error: Error): void }[]
+  let steps: string[]
+  let reachError: FmtpError | undefined
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'fmtp-lookup-'))
+    database = await Database.open(
+      folder,
+      () => undefined,
+      () => 'epoch',
+    )
+    clock = new MovableClock()
+    asked = []
+    steps = []
+    reachError = undefined
+    const home: Peer = {
+      name: parseDomain('lenore.org'),
+      as: parseDomain('poe.net'),
+      host: 'fmtp.lenore.org:3687',
+      isOpen: true,
+      describe: () => Promise.reject(new FmtpError('FMTP_NOT_OFFERED')),
+      request: () => new Promise((resolve, reject) => asked.push({ resolve, reject })),
+    }
+    const keys = [domainKeyOf(lenore.signer.kid, lenore.pair.jwk)]
+    lookup = createLookup({
+      store: new Store(database),
+      keys: { find: async () => keys },
+      reach: {
+        domain: async () => {
+          if (reachError !== undefined) throw reachError
+          return home
+        },
+        contact: async () => home,
+      },
+      clock,
+      findOwn: () => undefined,
+      isOwnDomain: () => false,
+      as: parseDomain('poe.net'),
+      onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),
+    })
+  })
+
+  afterEach(async () => {
+    await database[Symbol.asyncDispose]()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  /** Answers the oldest question. */
+  async function answer(object: FmtpObject | 'absent' | Error): Promise<void> {
+    const question = await waitUntil('the home is asked', () => asked[0])
+    asked.shift()
+    if (object instanceof Error) question.reject(object)
+    else if (object === 'absent') question.resolve({ answer: { outcome: 'absent' }, describes: [] })
+    else question.resolve({ answer: { outcome: 'found' }, describes: [{ verb: 'describe', re: 1, object }] })
+  }
+
+  async function find(reply?: FmtpObject | 'absent' | Error) {
+    const looking = lookup({ address: 'lost@lenore.org' as Name })
+    if (reply !== undefined) await answer(reply)
+    return looking
+  }
+
+  async function settle(): Promise<void> {
+    for (let turns = 0; turns < 20; turns++) await turn()
+  }
+
+  it('believes it that somebody whose copy is here is absent', async () => {
+    await find(handProfile(lost))
+    clock.advance(limits.userFreshMs + 1)
+    assert.equal((await find()).outcome, 'found')
+    await answer('absent')
+    await waitUntil('it is absent', async () => (await find()).outcome === 'absent')
+    clock.advance(limits.absentMs + 1)
+    // The old copy is no last resort: its home took it back.
+    assert.equal((await find(new FmtpError('FMTP_UNREACHABLE'))).outcome, 'unreachable')
+    const back = handProfile(lost, { version: clock.now() })
+    assert.equal((await find(back)).outcome, 'found')
+    assert.equal((await find()).outcome, 'found')
+  })
+
+  it('says absent where that can not be kept', async () => {
+    database.commit = () => Promise.reject(new FmtpError('FMTP_STORE'))
+    assert.equal((await find('absent')).outcome, 'absent')
+    assert.ok(steps.includes('keep FMTP_STORE'), `${steps}`)
+  })
+
+  it('serves a stale copy where the refresh behind it fails to be kept', async () => {
+    await find(handProfile(lost))
+    clock.advance(limits.userFreshMs + 1)
+    database.commit = () => Promise.reject(new FmtpError('FMTP_STORE'))
+    const unhandled: unknown[] = []
+    const note = (reason: unknown): unknown => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    try {
+      assert.equal((await find()).outcome, 'found')
+      await answer('absent')
+      await settle()
+    } finally {
+      process.off('unhandledRejection', note)
+    }
+    assert.deepEqual(unhandled, [])
+  })
+
+  it('tells what is about the domain from what is about the object', async () => {
+    const asks = (outcome: Awaited<ReturnType<Lookup>>): boolean =>
+      outcome.outcome === 'unreachable' && outcome.isReached
+    assert.equal(asks(await find({ ...handProfile(lost), hash: 'a..b' } as FmtpObject)), true)
+    assert.equal(asks(await find(new FmtpError('FMTP_REFUSED'))), true)
+    reachError = new FmtpError('FMTP_NO_HOST')
+    assert.equal(asks(await find()), false)
+  })
+
+  it('does not take an object from the future', async () => {
+    const found = await find(handProfile(lost, { version: clock.now() + limits.clockSkewMs + minuteMs }))
+    assert.ok(found.outcome === 'unreachable')
+    assert.equal(found.error.code, 'FMTP_FROM_FUTURE')
+  })
+
+  it('keeps the one with the greater digest at a tie of versions, whichever came first', async () => {
+    const version = clock.now()
+    const tied = ['Nevermore', 'Evermore'].map(quote => handProfile(lost, { version, quote }))
+    const [smaller, greater] = tied.sort((left, right) => (digestOf(left) < digestOf(right) ? -1 : 1))
+    assert.ok(smaller !== undefined && greater !== undefined)
+    const keptHash = async (reply: FmtpObject): Promise<unknown> => {
+      clock.advance(limits.userStaleMs + 1)
+      const found = await find(reply)
+      return found.outcome === 'found' ? found.object.hash : found.outcome
+    }
+    assert.equal(await keptHash(smaller), smaller.hash)
+    assert.equal(await keptHash(greater), greater.hash)
+    assert.equal(await keptHash(smaller), greater.hash)
+  })
+
+  it('refreshes a stale copy once at a time, and not at once again after a failure', async () => {
+    await find(handProfile(lost))
+    clock.advance(limits.userFreshMs + 1)
+    for (let reads = 0; reads < 5; reads++) assert.equal((await find()).outcome, 'found')
+    await settle()
+    assert.equal(asked.length, 1)
+    await answer(new FmtpError('FMTP_TIMEOUT'))
+    await settle()
+    await find()
+    await settle()
+    assert.equal(asked.length, 0)
+    clock.advance(minuteMs)
+    await find()
+    await waitUntil('the home is asked again', () => asked.length === 1)
+  })
+})
