@@ -4,15 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../objects/clock.ts'
-import { issueCredential, readCredential } from '../../objects/credential.ts'
-import {
-  generateKeyPair,
-  parsePrivatePem,
-  privatePem,
-  sha256Text,
-  signerOf,
-  thumbprintOf,
-} from '../../objects/keys.ts'
+import { generateKeyPair, privatePem, sha256Text, signerOf, thumbprintOf } from '../../objects/keys.ts'
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
@@ -25,17 +17,10 @@ import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
-import { BoundedMap } from '../../wire/bounded-map.ts'
-import type { Signer } from '../../wire/jws.ts'
+import { type AccountRecord, Credentials, type HomeSealingKey } from './credentials.ts'
 import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
 import { ShortMemory } from './short-memory.ts'
-
-interface AccountRecord {
-  readonly createdAtMs: number
-  /** PKCS #8 PEM of the home key. */
-  readonly homeKey: string
-}
 
 interface DeviceRecord {
   readonly jwk: PublicJwk
@@ -61,30 +46,11 @@ export interface AttachedWrite {
   readonly dels: readonly string[]
 }
 
-export interface HomeSealingKey extends SealingKey {
-  /** Unix ms; what says to be older is not believed of this key. */
-  readonly enrolledAtMs: number
-}
-
-/** What a credential of ours says, and when it is a day old. */
-interface ReadCredential {
-  readonly jwk: PublicJwk
-  readonly thumbprint: string
-  readonly enrolledAtMs: number
-  readonly renewAtMs: number
-}
-
-interface HomeKey {
-  readonly signer: Signer
-  readonly jwk: PublicJwk
-  readonly createdAtMs: number
-}
-
 export class Accounts {
   readonly #store: Store
   readonly #domains: OwnDomains
   readonly #clock: Clock
-  readonly #homeKeys = new Map<Name, HomeKey>()
+  readonly #credentials: Credentials
   readonly #users: ShortMemory<User>
   readonly #views: ShortMemory<User>
   readonly #listed: ShortMemory<boolean>
@@ -93,6 +59,7 @@ export class Accounts {
     this.#store = ports.store
     this.#domains = ports.domains
     this.#clock = ports.clock
+    this.#credentials = new Credentials(ports)
     this.#users = new ShortMemory(ports.clock)
     this.#views = new ShortMemory(ports.clock)
     this.#listed = new ShortMemory(ports.clock)
@@ -166,7 +133,11 @@ export class Accounts {
     const nowMs = this.#clock.now()
     const pair = generateKeyPair()
     const record: AccountRecord = { createdAtMs: nowMs, homeKey: privatePem(pair) }
-    const key = this.#sealingKey(address, { signer: signerOf(pair), jwk: pair.jwk, createdAtMs: nowMs })
+    const key = this.#credentials.sealingKey(address, {
+      signer: signerOf(pair),
+      jwk: pair.jwk,
+      createdAtMs: nowMs,
+    })
     const user = sealObject(newUser(address, nowMs), key)
     const skeleton = keyOf.skeleton(skeletonOf(address))
     const write = this.#store.objectWrite(user, undefined)
@@ -199,76 +170,17 @@ export class Accounts {
    * @throws {FmtpError} FMTP_NOT_FOUND without an account
    */
   homeKey(name: Name): HomeSealingKey {
-    const home = this.#findHomeKey(name)
-    if (home === undefined) throw new FmtpError('FMTP_NOT_FOUND', `no account ${name}`)
-    return this.#sealingKey(name, home)
+    return this.#credentials.homeKey(name)
   }
-
-  #findHomeKey(name: Name): HomeKey | undefined {
-    const known = this.#homeKeys.get(name)
-    if (known !== undefined) return known
-    const text = this.#store.database.get(keyOf.account(name))
-    if (text === undefined) return undefined
-    const { homeKey, createdAtMs } = JSON.parse(text) as AccountRecord
-    const pair = parsePrivatePem(homeKey)
-    const home = { signer: signerOf(pair), jwk: pair.jwk, createdAtMs }
-    this.#homeKeys.set(name, home)
-    return home
-  }
-
-  #sealingKey(name: Name, { signer, jwk, createdAtMs }: HomeKey): HomeSealingKey {
-    const credential = this.#currentCredential(name, jwk, createdAtMs)
-    return { signer, credential, enrolledAtMs: createdAtMs }
-  }
-
-  // Credentials by thumbprint and owner, so that sealing costs no signature of the domain key.
-  readonly #issued = new Map<string, { readonly text: string; readonly renewAtMs: number }>()
-
-  #currentCredential(sub: Name, jwk: PublicJwk, enrolledAtMs: number): string {
-    const nowMs = this.#clock.now()
-    const key = `${jwk.x} ${sub}`
-    const known = this.#issued.get(key)
-    if (known !== undefined && known.renewAtMs > nowMs) return known.text
-    const domain = this.#requireDomain(sub)
-    const text = issueCredential({ sub, jwk, enrolledAtMs, nowMs }, domain.signer)
-    if (this.#issued.size > 100_000) this.#issued.clear()
-    this.#issued.set(key, { text, renewAtMs: nowMs + limits.credentialRenewMs })
-    return text
-  }
-
-  #requireDomain(name: Name): OwnDomain {
-    const domain = this.#domains.get(domainOf(name))
-    if (domain === undefined) throw new FmtpError('FMTP_NOT_FOUND', `${domainOf(name)} is not served here`)
-    return domain
-  }
-
-  // What credentials say, by their text: each object on its way out has one, and few differ.
-  readonly #read = new BoundedMap<string, ReadCredential>(10_000)
 
   /**
    * Text of a credential that is renewed where it is a day old and of a key that still speaks for one of our users
    * (protocol §7.3). That of a lost device is left to end.
    */
   freshCredential(text: string, owner: Name): string {
-    if (!this.isOwn(owner)) return text
-    const read = this.#read.get(text) ?? this.#readOnce(text)
-    if (read === undefined || read.renewAtMs > this.#clock.now() || !this.#isLive(owner, read.thumbprint))
-      return text
-    return this.#currentCredential(owner, read.jwk, read.enrolledAtMs)
-  }
-
-  #readOnce(text: string): ReadCredential | undefined {
-    const payload = readCredential(text)?.payload
-    if (payload === undefined) return undefined
-    const { jwk } = payload.cnf
-    const renewAtMs = (payload.exp + 60) * 1000 - limits.credentialMs + limits.credentialRenewMs
-    const read = { jwk, thumbprint: thumbprintOf(jwk), enrolledAtMs: payload.nbf * 1000, renewAtMs }
-    this.#read.set(text, read)
-    return read
-  }
-
-  #isLive(name: Name, thumbprint: string): boolean {
-    return this.hasDevice(name, thumbprint) || this.#findHomeKey(name)?.signer.kid === thumbprint
+    const isLive = (thumbprint: string): boolean =>
+      this.hasDevice(owner, thumbprint) || this.#credentials.isHomeKey(owner, thumbprint)
+    return this.isOwn(owner) ? this.#credentials.refresh(text, owner, isLive) : text
   }
 
   /** Thumbprints of all keys that speak for a user: the home key and every device. */
@@ -338,7 +250,7 @@ export class Accounts {
     // A key that is enrolled again stays enrolled since when it was: what it sealed stays believed.
     const device: DeviceRecord =
       before === undefined ? { jwk, enrolledAtMs: this.#clock.now() } : (JSON.parse(before) as DeviceRecord)
-    const credential = this.#currentCredential(address, jwk, device.enrolledAtMs)
+    const credential = this.#credentials.issue(address, jwk, device.enrolledAtMs)
     const home = this.homeKey(address)
     const user = this.#readUser(address)
     const view = user && this.#viewWrite(user, [home.signer.kid, ...others, thumbprint], home)
@@ -355,7 +267,7 @@ export class Accounts {
     const text = this.#store.database.get(keyOf.device(address, thumbprint))
     if (text === undefined) return undefined
     const { jwk, enrolledAtMs } = JSON.parse(text) as DeviceRecord
-    return this.#currentCredential(address, jwk, enrolledAtMs)
+    return this.#credentials.issue(address, jwk, enrolledAtMs)
   }
 
   /**

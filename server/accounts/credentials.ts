@@ -1,0 +1,129 @@
+/**
+ * Credentials of our names (protocol §7.3): issued with the domain key, renewed when they are a day old, and the home keys
+ * that they vouch for. What was issued is remembered, so that sealing costs no signature of the domain key.
+ */
+import type { Clock } from '../../objects/clock.ts'
+import { issueCredential, readCredential } from '../../objects/credential.ts'
+import { parsePrivatePem, signerOf, thumbprintOf } from '../../objects/keys.ts'
+import { keyOf } from '../../objects/layout.ts'
+import type { SealingKey } from '../../objects/seal.ts'
+import type { Store } from '../../objects/store.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import type { PublicJwk } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
+import { domainOf, type Name } from '../../schemas/names.ts'
+import { BoundedMap } from '../../wire/bounded-map.ts'
+import type { Signer } from '../../wire/jws.ts'
+import type { OwnDomains } from './own-domains.ts'
+
+export interface AccountRecord {
+  readonly createdAtMs: number
+  /** PKCS #8 PEM of the home key. */
+  readonly homeKey: string
+}
+
+export interface HomeSealingKey extends SealingKey {
+  /** Unix ms; what says to be older is not believed of this key. */
+  readonly enrolledAtMs: number
+}
+
+export interface HomeKey {
+  readonly signer: Signer
+  readonly jwk: PublicJwk
+  readonly createdAtMs: number
+}
+
+/** What a credential of ours says, and when it is a day old. */
+interface ReadCredential {
+  readonly jwk: PublicJwk
+  readonly thumbprint: string
+  readonly enrolledAtMs: number
+  readonly renewAtMs: number
+}
+
+interface Issued {
+  readonly text: string
+  readonly renewAtMs: number
+}
+
+export interface CredentialsPorts {
+  readonly store: Store
+  readonly domains: OwnDomains
+  readonly clock: Clock
+}
+
+const rememberedMost = 10_000
+
+export class Credentials {
+  readonly #ports: CredentialsPorts
+  readonly #homeKeys = new BoundedMap<Name, HomeKey>(rememberedMost)
+  /** By key and owner. */
+  readonly #issued = new BoundedMap<string, Issued>(rememberedMost)
+  /** By their text: each object on its way out has one, and few differ. */
+  readonly #read = new BoundedMap<string, ReadCredential>(rememberedMost)
+
+  constructor(ports: CredentialsPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * The key with which the home seals for one of its names, under a credential that is at most a day old.
+   * @throws {FmtpError} FMTP_NOT_FOUND without an account
+   */
+  homeKey(name: Name): HomeSealingKey {
+    const home = this.#findHomeKey(name)
+    if (home === undefined) throw new FmtpError('FMTP_NOT_FOUND', `no account ${name}`)
+    return this.sealingKey(name, home)
+  }
+
+  sealingKey(name: Name, { signer, jwk, createdAtMs }: HomeKey): HomeSealingKey {
+    return { signer, credential: this.issue(name, jwk, createdAtMs), enrolledAtMs: createdAtMs }
+  }
+
+  isHomeKey(name: Name, thumbprint: string): boolean {
+    return this.#findHomeKey(name)?.signer.kid === thumbprint
+  }
+
+  /** A credential for a key of one of our names: the one that was issued last, until that is a day old. */
+  issue(sub: Name, jwk: PublicJwk, enrolledAtMs: number): string {
+    const nowMs = this.#ports.clock.now()
+    const key = `${jwk.x} ${sub}`
+    const known = this.#issued.get(key)
+    if (known !== undefined && known.renewAtMs > nowMs) return known.text
+    const domain = this.#ports.domains.get(domainOf(sub))
+    if (domain === undefined) throw new FmtpError('FMTP_NOT_FOUND', `${domainOf(sub)} is not served here`)
+    const text = issueCredential({ sub, jwk, enrolledAtMs, nowMs }, domain.signer)
+    this.#issued.set(key, { text, renewAtMs: nowMs + limits.credentialRenewMs })
+    return text
+  }
+
+  /** The text, or a new one where it is a day old and its key is live. */
+  refresh(text: string, owner: Name, isLive: (thumbprint: string) => boolean): string {
+    const read = this.#read.get(text) ?? this.#readOnce(text)
+    if (read === undefined || read.renewAtMs > this.#ports.clock.now() || !isLive(read.thumbprint))
+      return text
+    return this.issue(owner, read.jwk, read.enrolledAtMs)
+  }
+
+  #readOnce(text: string): ReadCredential | undefined {
+    const payload = readCredential(text)?.payload
+    if (payload === undefined) return undefined
+    const { jwk } = payload.cnf
+    const renewAtMs = (payload.exp + 60) * 1000 - limits.credentialMs + limits.credentialRenewMs
+    const read = { jwk, thumbprint: thumbprintOf(jwk), enrolledAtMs: payload.nbf * 1000, renewAtMs }
+    this.#read.set(text, read)
+    return read
+  }
+
+  #findHomeKey(name: Name): HomeKey | undefined {
+    const known = this.#homeKeys.get(name)
+    if (known !== undefined) return known
+    const text = this.#ports.store.database.get(keyOf.account(name))
+    if (text === undefined) return undefined
+    const { homeKey, createdAtMs } = JSON.parse(text) as AccountRecord
+    const pair = parsePrivatePem(homeKey)
+    const home = { signer: signerOf(pair), jwk: pair.jwk, createdAtMs }
+    this.#homeKeys.set(name, home)
+    return home
+  }
+}
