@@ -9,7 +9,7 @@ import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import { type Clock, systemClock } from '../objects/clock.ts'
 import { Database } from '../objects/database.ts'
 import { createHints } from '../objects/hints.ts'
-import { keyOf, lastPart, listOf, rangeOf } from '../objects/layout.ts'
+import { keyOf, listOf } from '../objects/layout.ts'
 import { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
@@ -20,7 +20,6 @@ import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
-import { limits } from '../schemas/limits.ts'
 import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import { Accounts } from './accounts/accounts.ts'
@@ -32,6 +31,7 @@ import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
+import { greetPeers } from './delivery/greeting.ts'
 import { createRates } from './delivery/rates.ts'
 import { createAdmit } from './exchange/admit.ts'
 import { createPublish } from './exchange/publish.ts'
@@ -324,25 +324,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
-    if (!isIsland) void greetPeers()
-
-    /** A server that was away tells those it talks with, so that what waits for it comes at once. */
-    async function greetPeers(): Promise<void> {
-      const sinceMs = clock.now() - limits.peersMs
-      const rows = await database.scan(rangeOf('peer'), { limit: 10_000 })
-      const recent = rows
-        .filter(([, heardAt]) => Number(heardAt) >= sinceMs)
-        .sort(([, left], [, right]) => Number(right) - Number(left))
-      for (let at = 0; at < recent.length; at += limits.peersAtOnce) {
-        const some = recent.slice(at, at + limits.peersAtOnce)
-        await Promise.allSettled(
-          some.map(([key]) => {
-            const domain = lastPart(key) as Domain
-            const note = createNote('domain', { clock, onStep: step => onStep('greet')(domain, step) })
-            return reach.domain(domain, first as Domain, note)
-          }),
-        )
-      }
+    if (!isIsland) {
+      const note = (domain: Domain) =>
+        createNote('domain', { clock, onStep: step => onStep('greet')(domain, step) })
+      greetPeers(domain => reach.domain(domain, first, note(domain)), { database, clock }).catch(
+        logFailure('greeting'),
+      )
     }
 
     return {

@@ -42,22 +42,26 @@ export interface Channel {
   destroy(): void
 }
 
-/** Keeps texts while paused, so that `onText` is never called when the engine asked for a pause. */
+/**
+ * The receiving side of a channel: keeps texts while paused, so that `onText` is never called when the engine asked for a
+ * pause, and tells once that nothing more comes.
+ */
 export class Inbox {
   #waiting: string[] = []
   #isPaused = true
-  #onText: ((text: string) => void) | undefined
+  #isEnded = false
+  #handlers: ChannelHandlers | undefined
 
   get isPaused(): boolean {
     return this.#isPaused
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0
+  get isEnded(): boolean {
+    return this.#isEnded
   }
 
-  open(onText: (text: string) => void): void {
-    this.#onText = onText
+  open(handlers: ChannelHandlers): void {
+    this.#handlers = handlers
     this.resume()
   }
 
@@ -68,7 +72,7 @@ export class Inbox {
       return
     }
     for (let index = 0; index < texts.length; index++) {
-      this.#onText?.(texts[index] as string)
+      this.#handlers?.onText(texts[index] as string)
       if (this.#isPaused) {
         this.#waiting = texts.slice(index + 1)
         return
@@ -81,16 +85,18 @@ export class Inbox {
   }
 
   resume(): void {
-    if (!this.#isPaused || this.#onText === undefined) return
+    if (!this.#isPaused || this.#isEnded || this.#handlers === undefined) return
     this.#isPaused = false
     this.#drain()
   }
 
-  /** After this nothing is delivered any more. */
-  close(): void {
+  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
+  end(error?: FmtpError): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
     this.#isPaused = true
-    this.#onText = undefined
     this.#waiting = []
+    this.#handlers?.onClose(error)
   }
 
   #drain(): void {

@@ -4,7 +4,7 @@
  */
 import { FmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Channel, type ChannelHandlers, Inbox, type Transport } from './channel.ts'
+import { type Channel, Inbox, type Transport } from './channel.ts'
 
 export interface MessageSocket {
   readonly bufferedAmount: number
@@ -34,22 +34,12 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
   const transport: Transport = 'websocket'
   const inbox = new Inbox()
   let limitBytes: number = limits.frameBytesBeforeHello
-  let handlers: ChannelHandlers | undefined
-  let isEnded = false
   let isClosed = false
   let isCorked = false
 
-  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
-  function finish(error?: FmtpError): void {
-    if (isEnded) return
-    isEnded = true
-    inbox.close()
-    handlers?.onClose(error)
-  }
-
   function lose(error?: FmtpError): void {
     isClosed = true
-    finish(error)
+    inbox.end(error)
   }
 
   function uncork(): void {
@@ -63,14 +53,13 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
     get unsentBytes() {
       return socket.bufferedAmount
     },
-    open(given) {
-      handlers = given
+    open(handlers) {
       socket.onmessage = ({ data }) => {
-        if (isEnded) return
-        if (typeof data !== 'string') return finish(new FmtpError('FMTP_NOT_JSON', 'a binary message'))
+        if (inbox.isEnded) return
+        if (typeof data !== 'string') return inbox.end(new FmtpError('FMTP_NOT_JSON', 'a binary message'))
         // A UTF-16 unit is at most three bytes of UTF-8: most texts need no count.
         if (data.length * 3 > limitBytes && encoder.encode(data).length > limitBytes) {
-          return finish(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${limitBytes} bytes`))
+          return inbox.end(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${limitBytes} bytes`))
         }
         inbox.push([data])
       }
@@ -84,7 +73,7 @@ export function messageChannel(socket: MessageSocket, options: MessageChannelOpt
         const isTooBig = message?.includes('Max payload size exceeded') === true
         lose(new FmtpError(isTooBig ? 'FMTP_FRAME_TOO_LARGE' : 'FMTP_DISCONNECTED', message))
       }
-      inbox.open(given.onText)
+      inbox.open(handlers)
       socket.resume?.()
     },
     send(text) {

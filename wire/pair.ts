@@ -19,10 +19,8 @@ class PairEnd implements Channel {
   readonly unsentBytes = 0
   readonly binding: string
   readonly #inbox = new Inbox()
-  #handlers: ChannelHandlers | undefined
   #other: PairEnd | undefined
   #limitBytes: number = limits.frameBytesBeforeHello
-  #isEnded = false
   #isClosed = false
 
   constructor(binding: string) {
@@ -34,8 +32,7 @@ class PairEnd implements Channel {
   }
 
   open(handlers: ChannelHandlers): void {
-    this.#handlers = handlers
-    this.#inbox.open(handlers.onText)
+    this.#inbox.open(handlers)
   }
 
   send(text: string): void {
@@ -43,9 +40,9 @@ class PairEnd implements Channel {
   }
 
   receive(text: string): void {
-    if (this.#isEnded) return
+    if (this.#inbox.isEnded) return
     if (new TextEncoder().encode(text).length > this.#limitBytes) {
-      return this.finish(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${this.#limitBytes} bytes`))
+      return this.#inbox.end(new FmtpError('FMTP_FRAME_TOO_LARGE', `over ${this.#limitBytes} bytes`))
     }
     this.#inbox.push([text])
   }
@@ -75,14 +72,6 @@ class PairEnd implements Channel {
   /** The other end is gone, or this one was closed. */
   lose(): void {
     this.#isClosed = true
-    this.finish()
-  }
-
-  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
-  finish(error?: FmtpError): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
-    this.#inbox.close()
-    this.#handlers?.onClose(error)
+    this.#inbox.end()
   }
 }

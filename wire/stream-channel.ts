@@ -4,7 +4,7 @@
  */
 import { FmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Channel, type ChannelHandlers, Inbox } from './channel.ts'
+import { type Channel, Inbox } from './channel.ts'
 import { LineReader } from './codec.ts'
 
 export interface ByteStream {
@@ -30,23 +30,13 @@ export interface StreamChannelOptions {
 export function streamChannel(stream: ByteStream, options: StreamChannelOptions): Channel {
   const reader = new LineReader(limits.frameBytesBeforeHello)
   const inbox = new Inbox()
-  let handlers: ChannelHandlers | undefined
-  let isEnded = false
   let isClosed = false
   let outgoing: string[] = []
   let outgoingChars = 0
 
-  /** Nothing is read any more. Until the channel is closed the other side can still be told why. */
-  function finish(error?: FmtpError): void {
-    if (isEnded) return
-    isEnded = true
-    inbox.close()
-    handlers?.onClose(error)
-  }
-
   function lose(error?: FmtpError): void {
     isClosed = true
-    finish(error)
+    inbox.end(error)
   }
 
   // One write per turn of the event loop: many small frames become one TLS record.
@@ -66,13 +56,12 @@ export function streamChannel(stream: ByteStream, options: StreamChannelOptions)
     get unsentBytes() {
       return stream.writableLength + outgoingChars
     },
-    open(given) {
-      handlers = given
+    open(handlers) {
       stream.on('data', chunk => {
-        if (isEnded) return
+        if (inbox.isEnded) return
         const { lines, error } = reader.push(chunk)
         if (lines.length > 0) inbox.push(lines)
-        if (error !== undefined) finish(error)
+        if (error !== undefined) inbox.end(error)
       })
       stream.on('error', cause => lose(new FmtpError('FMTP_DISCONNECTED', cause.message, { cause })))
       stream.on('end', () => {
@@ -80,7 +69,7 @@ export function streamChannel(stream: ByteStream, options: StreamChannelOptions)
         lose()
       })
       stream.on('close', () => lose())
-      inbox.open(given.onText)
+      inbox.open(handlers)
       stream.resume()
     },
     send(text) {
