@@ -8,5 +8,6 @@ const spread = 0.1
 /** Ms to wait after this many attempts have failed, 1 or more. `random` is between 0 and 1. */
 export function waitMs(attempts: number, random: number): number {
   const base = waitsMs[attempts - 1] ?? laterMs
-  return Math.round(base * (1 - spread + 2 * spread * random))
+  // Never early: a server that is back a minute later is met by the attempt of that minute.
+  return Math.round(base * (1 + spread * random))
 }

@@ -86,7 +86,7 @@ export class CourierRig implements AsyncDisposable {
       store: new Store(this.database),
       hints: this.#hints,
       clock: this.clock,
-      random: () => 0.5,
+      random: () => 0,
       isWatched: false,
       findOutgoing: (id, version) =>
         ({ id, version, kind: 'message', owner: 'edgar@poe.net' }) as unknown as FmtpObject,
