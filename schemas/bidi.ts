@@ -38,7 +38,7 @@ function obeys(classes: readonly string[]): boolean {
 }
 
 /** True when `text` has a character of class R, AL or AN. */
-export function hasRightToLeft(text: string): boolean {
+function hasRightToLeft(text: string): boolean {
   return [...text].some(char => makesRightToLeft.has(classOf(char)))
 }
 

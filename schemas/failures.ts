@@ -48,7 +48,6 @@ export const failures = {
   FMTP_WRONG_STATE: permanent('This frame is not allowed at this point of the conversation.'),
   FMTP_HELLO_FIRST: permanent('Say hello before anything else.'),
   FMTP_DUPLICATE_N: permanent('A frame with this n is still unanswered.'),
-  FMTP_WINDOW: closing('More frames are unanswered than the window allows.', 429, true),
   FMTP_UNEXPECTED_ANSWER: permanent('Nothing that was asked has this number.'),
 
   // hello (protocol §5)

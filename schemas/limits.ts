@@ -37,12 +37,10 @@ export const limits = {
 
   helloMs: 10 * secondMs,
   pingAfterMs: 30 * secondMs,
-  pongMs: 15 * secondMs,
   answerMs: 60 * secondMs,
 
   dnsMs: 5 * secondMs,
   connectMs: 10 * secondMs,
-  climbMs: minuteMs,
   nextHostMs: 250,
   restMs: 10 * minuteMs,
 

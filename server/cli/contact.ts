@@ -30,7 +30,7 @@ export async function contact(args: string[]): Promise<number> {
 }
 
 /** Edits the user object as it is now, so that nothing another device changed is lost. */
-export async function setContacts(
+async function setContacts(
   connection: Connection,
   device: Device,
   contacts: readonly Contact[],
@@ -49,7 +49,7 @@ export async function requestOwnUser(connection: Connection, device: Device): Pr
 }
 
 /** `host:port`, tried first in the order in which they are given. */
-export function parseContact(text: string, priority = 0): Contact {
+function parseContact(text: string, priority = 0): Contact {
   const [, host, port] = /^\[?([a-z0-9.:-]+?)\]?:(\d{1,5})$/i.exec(text) ?? []
   if (host === undefined || Number(port) < 1 || Number(port) > 65535) {
     throw new FmtpError('FMTP_BAD_NAME', `${text} is not HOST:PORT`)

@@ -21,7 +21,7 @@ export interface Device {
 }
 
 /** `$FMTP_HOME`, else the place that the platform has for a user's data. */
-export function deviceFolder(): string {
+function deviceFolder(): string {
   const { FMTP_HOME, XDG_DATA_HOME, APPDATA } = process.env
   if (FMTP_HOME !== undefined) return FMTP_HOME
   if (process.platform === 'win32') return join(APPDATA ?? homedir(), 'fmtp')

@@ -100,7 +100,7 @@ function systemUser(): string {
   return isAddress(`${name}@localhost`) ? name : 'me'
 }
 
-export function readSoftware(): { name: string; version: string } {
+function readSoftware(): { name: string; version: string } {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
   const { name, version } = JSON.parse(text) as { name: string; version: string }
   return { name, version }

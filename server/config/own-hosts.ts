@@ -34,7 +34,7 @@ export function originOf(config: HostsConfig, port: number): string {
 const usual: ReadonlySet<string> = new Set(['127.0.0.1', '::1'])
 
 /** How the host stands in a URL: IPv6 in brackets and in its one spelling. */
-export function urlHost(host: string): string {
+function urlHost(host: string): string {
   return isIpv6(host) ? new URL(`http://[${host}]`).hostname : host
 }
 

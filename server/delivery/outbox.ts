@@ -18,7 +18,7 @@ export interface OutboxEntry {
 }
 
 /** Recipients by their domain, in the order in which they were named. */
-export function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly Address[]> {
+function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly Address[]> {
   const domains = new Map<Domain, Address[]>()
   for (const recipient of recipients) {
     const domain = domainOf(recipient as Name)

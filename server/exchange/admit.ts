@@ -228,7 +228,7 @@ export function resultOf(recipient: Name, judgement: Judgement, isHere: boolean)
 }
 
 /** The best that happened for any recipient stands for the object as a whole. */
-export function wholeOutcome(results: readonly Result[], isDuplicate = false): DescribeOutcome {
+function wholeOutcome(results: readonly Result[], isDuplicate = false): DescribeOutcome {
   const order: readonly DescribeOutcome[] = ['stored', 'queued', 'duplicate', 'busy', 'refused', 'absent']
   const best = order.find(outcome => results.some(result => result.outcome === outcome)) ?? 'absent'
   return best === 'stored' && isDuplicate ? 'duplicate' : best

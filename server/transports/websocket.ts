@@ -67,7 +67,7 @@ function isLoopback(address: string): boolean {
 }
 
 /** Gathers the messages of one turn of the event loop into one write. */
-export function corked(webSocket: WebSocket, stream: Duplex): MessageSocket {
+function corked(webSocket: WebSocket, stream: Duplex): MessageSocket {
   return Object.assign(webSocket as MessageSocket & WebSocket, {
     cork: () => stream.cork(),
     uncork: () => stream.uncork(),
