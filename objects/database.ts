@@ -67,7 +67,7 @@ const highWaterMarkBytes = 256 * 1024
 const headsMost = 100_000
 // Entries are about 100 bytes, so that all tails stay within some MiB.
 const tailsMost = 1000
-const tailEntries = 128
+const tailEntries = 256
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {

@@ -2,7 +2,8 @@
  * How far the outbox list of a domain is delivered (docs/architecture.md): what comes next, and the cursor, which moves
  * over all that is settled without a gap and reaches the disk a little later.
  */
-import { entriesAfter, keyOf, type ListName, lastPart } from '../../objects/layout.ts'
+import type { Entry } from '../../objects/database.ts'
+import { keyOf, type ListName } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { OutboxEntry } from './outbox.ts'
 
@@ -12,6 +13,7 @@ export interface NumberedEntry {
 }
 
 const pageEntries = 256
+const saveMs = 50
 
 /** Number of the last entry that is known on disk to be settled. */
 export function settledNumber(list: ListName, store: Store): number {
@@ -29,9 +31,9 @@ export class Cursor {
   /** The last number that was taken. */
   #next: number
   readonly #finished = new Set<number>()
-  #page: readonly (readonly [key: string, value: string])[] = []
+  #page: readonly Entry[] = []
   #at = 0
-  #isSaving = false
+  #saving: ReturnType<typeof setTimeout> | undefined
 
   constructor(list: ListName, store: Store, onError: (thrown: unknown) => void) {
     this.#list = list
@@ -56,11 +58,10 @@ export class Cursor {
   take(): NumberedEntry | undefined {
     for (let row = this.#page[this.#at]; row !== undefined; row = this.#page[this.#at]) {
       this.#at++
-      const [key, value] = row
-      this.#next = Number(lastPart(key))
+      this.#next = row.number
       // Settled already, before an earlier one was given back.
       if (!this.#finished.has(this.#next))
-        return { number: this.#next, entry: JSON.parse(value) as OutboxEntry }
+        return { number: this.#next, entry: JSON.parse(row.value) as OutboxEntry }
     }
     return undefined
   }
@@ -68,9 +69,7 @@ export class Cursor {
   /** Reads on. False when there is nothing more. */
   async fill(): Promise<boolean> {
     if (!this.hasNext) return false
-    this.#page = await this.#store.database.scan(entriesAfter(this.#list, this.#next), {
-      limit: pageEntries,
-    })
+    this.#page = await this.#store.database.entries(this.#list, this.#next, pageEntries)
     this.#at = 0
     return this.#page.length > 0
   }
@@ -104,25 +103,23 @@ export class Cursor {
     this.rewind()
   }
 
-  /** What a crash forgets of this is delivered once more, and recognised there. */
+  /** A little later, so that many entries share one write. What a crash forgets is delivered again, and recognised there. */
   save(): void {
-    if (this.#isSaving || this.#done === this.#saved) return
-    this.#isSaving = true
-    setImmediate(() => void this.#save())
+    if (this.#saving !== undefined || this.#done === this.#saved) return
+    this.#saving = setTimeout(() => void this.flush(), saveMs)
   }
 
-  async #save(): Promise<void> {
+  /** Saves now what is settled. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#saving)
+    this.#saving = undefined
+    const done = this.#done
     try {
-      while (this.#done > this.#saved) {
-        const done = this.#done
-        const cursor = [keyOf.courier(this.#list), String(done)] as const
-        await this.#store.database.commit([{ puts: [cursor], isRelaxed: true }])
-        this.#saved = done
-      }
+      const cursor = [keyOf.courier(this.#list), String(done)] as const
+      if (done > this.#saved) await this.#store.database.commit([{ puts: [cursor], isRelaxed: true }])
+      this.#saved = Math.max(this.#saved, done)
     } catch (thrown) {
       this.#onError(thrown)
-    } finally {
-      this.#isSaving = false
     }
   }
 }

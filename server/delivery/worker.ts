@@ -79,6 +79,7 @@ export class Worker {
     this.#closing.abort()
     this.wake(false)
     await this.#loop
+    await this.#cursor.flush()
   }
 
   get #isClosing(): boolean {
@@ -132,7 +133,7 @@ export class Worker {
     const isReached = await this.#deliverAll()
     if (this.#isClosing) return 0
     if (!isReached) await this.#giveUpOld()
-    this.#cursor.save()
+    await this.#cursor.flush()
     if (this.#isRested) await this.#due.clear()
     if (isReached) return Math.min(this.#retries.waitMs, restMs)
     return Math.min(this.#due.waitMs === 0 ? lookMs : this.#due.waitMs, restMs)
