@@ -5,6 +5,7 @@
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
+import type { Address } from '../../schemas/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Admit } from '../exchange/admit.ts'
@@ -25,7 +26,8 @@ const publishedMost = 4096
 export class Desk {
   readonly #ports: DeskPorts
   readonly #remote: string
-  readonly #published = new BoundedMap<string, true>(publishedMost)
+  /** Versions of the objects that came over this connection; `coming` while one is being written. */
+  readonly #published = new BoundedMap<string, number | 'coming'>(publishedMost)
   #turn: Promise<unknown> = Promise.resolve()
   #follows = 0
   #boxFollows = 0
@@ -40,19 +42,33 @@ export class Desk {
     return this.#boxFollows > 0
   }
 
-  /** True for an object that came over this very connection a moment ago. */
-  hasPublished(id: string): boolean {
-    return this.#published.get(id) === true
+  /** True for a version of an object that came over this very connection a moment ago. */
+  hasPublished(id: string, version: number): boolean {
+    const published = this.#published.get(id)
+    return published === 'coming' || published === version
   }
 
   async describe(frame: DescribeFrame, standing: Standing): Promise<Answer> {
     try {
       if (standing.role !== 'client') return await this.#ports.admit(frame, standing)
-      const { id } = frame.object as { id?: unknown }
-      if (typeof id === 'string') this.#published.set(id, true)
-      return await this.#ports.publish(frame, standing.name)
+      return await this.#publish(frame, standing.name)
     } catch (thrown) {
       return this.#refuse('describe', thrown)
+    }
+  }
+
+  async #publish(frame: DescribeFrame, author: Address): Promise<Answer> {
+    const { id } = frame.object as { id?: unknown }
+    if (typeof id !== 'string') return this.#ports.publish(frame, author)
+    // The box grows before the answer is here, and the version of a draft is known only from that.
+    this.#published.set(id, 'coming')
+    try {
+      const answer = await this.#ports.publish(frame, author)
+      if (answer.version !== undefined) this.#published.set(id, answer.version)
+      return answer
+    } catch (thrown) {
+      this.#published.delete(id)
+      throw thrown
     }
   }
 

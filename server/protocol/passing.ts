@@ -33,7 +33,7 @@ export async function passOn(session: Session, address: Address, ports: PassingP
     if (session.isFollowingBox) return last
     const passing = entries.map(async entry => {
       // What the client has just made is most of what comes while it sends: it is not even read.
-      if (session.hasPublished(entry.id)) return
+      if (session.hasPublished(entry.id, entry.version)) return
       const object = ports.reveal.findFor(entry.id as ObjectId, [address])
       if (object === undefined || object.version !== entry.version) return
       const record = { id: object.id, kind: object.kind, to: address, host: session.host }

@@ -142,9 +142,9 @@ export class Session implements Peer {
     return this.#desk.isFollowingBox
   }
 
-  /** True for an object that came over this very connection a moment ago. */
-  hasPublished(id: string): boolean {
-    return this.#desk.hasPublished(id)
+  /** True for a version of an object that came over this very connection a moment ago. */
+  hasPublished(id: string, version: number): boolean {
+    return this.#desk.hasPublished(id, version)
   }
 
   describe(query: DescribeQuery): Promise<Answer> {

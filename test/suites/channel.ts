@@ -318,6 +318,15 @@ export function channelSuite(transport: string, open: (server: TestServer) => Pr
       assert.equal(typeof (await client.next(({ verb }) => verb === 'describe')).n, 'number')
     })
 
+    it('passes on what another device made of an object, and not the own version', async () => {
+      const [first, second] = [await asClient(), await asClient()]
+      const object = draft([lost.address])
+      await first.ask({ verb: 'describe', n: 1, object })
+      await second.ask({ verb: 'describe', n: 1, object: { ...object, body: 'Evermore' } })
+      const passed = await first.next(({ verb }) => verb === 'describe')
+      assert.equal((passed.object as { body: string }).body, 'Evermore')
+    })
+
     function boxOf(n: number, after?: string) {
       const list = { of: 'box', ...(after === undefined ? {} : { after }) }
       return { verb: 'request', n, list }
