@@ -8,13 +8,13 @@ import { makeCertificate } from '../../objects/certificate.ts'
 import { systemClock } from '../../objects/clock.ts'
 import { signerOf } from '../../objects/keys.ts'
 import { decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
-import { verifySeal } from '../../objects/seal.ts'
+import { type DomainKeys, verifySeal } from '../../objects/seal.ts'
 import { createResolver, systemServers } from '../../routing/dns.ts'
 import { createDomainKeys } from '../../routing/domain-key.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { findEndpoint } from '../../schemas/formats.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
-import { domainOf, type Name } from '../../schemas/names.ts'
+import { type Address, domainOf, type Name } from '../../schemas/names.ts'
 import { parseObject } from '../../schemas/parse.ts'
 import type { User } from '../../schemas/user.ts'
 import type { Channel } from '../../wire/channel.ts'
@@ -98,22 +98,6 @@ async function listenDirectly(
     onEvent: () => undefined,
   })
 
-  /** What the home would do with it: the same seal, the same lists. */
-  async function judge(value: unknown, caller: Name): Promise<void> {
-    const object = parseObject(value)
-    const verdict = await verifySeal(object, keys, Date.now())
-    if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
-    const user = await findUser()
-    const isForward = isForwarded(object, device.address, caller)
-    const judged = isForward ? caller : object.owner
-    for (const decision of [
-      decideReach(user, { judged, isForward, hasTakenPart: false }),
-      decideReadable(user, object),
-    ]) {
-      if (!decision.isAccepted) throw new FmtpError(decision.code, decision.reason)
-    }
-  }
-
   async function answer(channel: Channel): Promise<void> {
     let caller: Name = domainOf(device.address)
     await Connection.accept(channel, {
@@ -126,7 +110,7 @@ async function listenDirectly(
         await proveName(hello, caller, keys, Date.now())
       },
       onDescribe: async frame => {
-        await judge(frame.object, caller)
+        await judgeDirect(frame.object, { address: device.address, caller, keys, user: await findUser() })
         return take(frame, caller)
       },
     })
@@ -146,5 +130,27 @@ async function listenDirectly(
       await listener.close()
       await resolver[Symbol.asyncDispose]()
     },
+  }
+}
+
+interface Approach {
+  readonly address: Address
+  /** The name that proved itself to call. */
+  readonly caller: Name
+  readonly keys: DomainKeys
+  /** The listener's own object, with lists and policy. */
+  readonly user: User
+}
+
+/** What the home would do with an object: the same seal, the same lists. @throws {FmtpError} as the home refuses */
+export async function judgeDirect(value: unknown, { address, caller, keys, user }: Approach): Promise<void> {
+  const object = parseObject(value)
+  const verdict = await verifySeal(object, keys, Date.now())
+  if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
+  const isForward = isForwarded(object, address, caller)
+  const judged = isForward ? caller : object.owner
+  const reach = decideReach(user, { judged, isForward, hasTakenPart: false })
+  for (const decision of [reach, decideReadable(user, object)]) {
+    if (!decision.isAccepted) throw new FmtpError(decision.code, decision.reason)
   }
 }

@@ -195,7 +195,7 @@ describe('database', () => {
     await database.commit([append('of another list', listOf.box('lost@lenore.org'))])
     const all = (await entriesOf(box)).map(([number, value]) => ({ number, value }))
     assert.equal(all.length, 340)
-    for (const after of [0, 1, 100, 203, 204, 205, 211, 212, 213, 338, 339, 340]) {
+    for (let after = 0; after <= all.length; after++) {
       for (const limit of [1, 5, 1000]) {
         assert.deepEqual(
           await database.entries(box, after, limit),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { issueCredential } from '../../objects/credential.ts'
 import { Database } from '../../objects/database.ts'
 import { listOf } from '../../objects/layout.ts'
 import { sealObject, type VerifiedObject } from '../../objects/seal.ts'
@@ -62,14 +63,24 @@ describe('store', () => {
     assert.equal(store.findObject('1.edgar@poe.net'), undefined)
   })
 
-  it('gives every object of a key its newest credential', async () => {
-    const first = sealed(edgar)
-    await put(first)
-    const renewed = { ...edgar, credential: handUser(poe, 'edgar@poe.net').credential }
-    const second = sealed(renewed)
-    await put(second)
-    assert.equal(store.findObject(first.object.id)?.encryptedKey, renewed.credential)
-  })
+  for (const [order, days] of [
+    ['later', [0, 2]],
+    ['earlier', [2, 0]],
+  ] as const) {
+    it(`gives every object of a key its newest credential, when that comes ${order}`, async () => {
+      const nowMs = Date.now()
+      const credentials = days.map(day =>
+        issueCredential(
+          { sub: edgar.address, jwk: edgar.pair.jwk, enrolledAtMs: nowMs, nowMs: nowMs + day * 86_400_000 },
+          poe.signer,
+        ),
+      )
+      const objects = credentials.map(credential => sealed({ ...edgar, credential }))
+      for (const object of objects) await put(object)
+      const newest = credentials[days.indexOf(2)]
+      for (const { object } of objects) assert.equal(store.findObject(object.id)?.encryptedKey, newest)
+    })
+  }
 
   it('writes a new version only over the one that was read', async () => {
     const first = sealed(edgar)

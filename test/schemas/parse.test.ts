@@ -74,6 +74,7 @@ describe('parseObject', () => {
     ['a message', message, undefined],
     ['a message with members of a later version', { ...message, mood: 'bleak' }, undefined],
     ['a message without a body', { ...message, body: undefined }, 'FMTP_BAD_OBJECT'],
+    ['a message with a top and no parent', { ...message, top: message.id }, 'FMTP_BAD_OBJECT'],
     ['a message to nobody', { ...message, to: [] }, 'FMTP_BAD_OBJECT'],
     ['a message to somebody twice', { ...message, to: ['a@b.c', 'a@b.c'] }, 'FMTP_BAD_OBJECT'],
     ['an id of somebody else', { ...message, id: '1.lost@lenore.org' }, 'FMTP_BAD_OBJECT'],

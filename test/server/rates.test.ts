@@ -54,6 +54,16 @@ describe('rates', () => {
     }
   })
 
+  it('hold for the network of an IPv4 address, also in the clothes of IPv6', async () => {
+    const { spendObject } = rates()
+    const spendAll = async (): Promise<void> => {
+      for (let at = 0; at < 11; at++) await spendObject(`${at}.example`, '::ffff:192.0.2.1')
+    }
+    await assertCode('FMTP_RATE', spendAll)
+    await spendObject('alice.example', '::ffff:198.51.100.1')
+    await assertCode('FMTP_RATE', () => spendObject('bob.example', '192.0.2.9'))
+  })
+
   describe('of a server', () => {
     let network: Network
     let server: TestServer
