@@ -1,5 +1,6 @@
 /** The first door (protocol §8) where what comes is old, comes twice at once, is for too many, or answers what takes no answers. */
 import assert from 'node:assert/strict'
+import type { Connection } from '../../client/connection.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
 import type { Message } from '../../schemas/message.ts'
 import type { Unsealed } from '../../schemas/object.ts'
@@ -121,5 +122,54 @@ describe('admit', () => {
     assert.equal(other.outcome, 'stored')
     client.close()
     end.close()
+  })
+
+  describe('from somebody whom the policy rejects', () => {
+    /** A new user of ours who takes nothing but from these. */
+    async function settle(address: string, whitelist: string[] = []): Promise<Connection> {
+      const client = await connectAs(server, await enrol(server, address))
+      const settings = { id: `user.${address}`, kind: 'user', policy: 'reject', whitelist }
+      assert.equal((await client.describe({ object: settings })).outcome, 'stored')
+      return client
+    }
+
+    /** Writes a message to these, and gives what an answer needs to know of it. */
+    async function write(client: Connection, id: string, to: string[]) {
+      const message = { id, kind: 'message', format: 'text/plain', body: 'Who knocks?', to }
+      assert.equal((await client.describe({ object: message })).outcome, 'stored')
+      const { describes } = await client.request({ id })
+      return { parent: id, top: id, parentHash: digestOf(describes[0]?.object as Message) }
+    }
+
+    async function outcomeOf(to: string, members: Partial<Message> = {}): Promise<string> {
+      const end = await openAs(poe)
+      const { outcome } = await end.ask(describeTo(handMessage(edgar, [to], members), to))
+      end.close()
+      return String(outcome)
+    }
+
+    it('takes the answer to what the recipient wrote, and nothing else', async () => {
+      const client = await settle('bob@lenore.org')
+      const thread = await write(client, 'knock.bob@lenore.org', [edgar.address])
+      assert.equal(await outcomeOf('bob@lenore.org'), 'refused')
+      assert.equal(
+        await outcomeOf('bob@lenore.org', {
+          ...thread,
+          parentHash: digestOf(handMessage(edgar, ['bob@lenore.org'])),
+        }),
+        'refused',
+      )
+      assert.equal(await outcomeOf('bob@lenore.org', thread), 'stored')
+      client.close()
+    })
+
+    it('takes no answer in a thread where only a name that ends alike has spoken', async () => {
+      const alike = await settle('x.alice2@lenore.org')
+      const client = await settle('alice2@lenore.org', ['x.alice2@lenore.org'])
+      const thread = await write(alike, 'knock.x.alice2@lenore.org', [edgar.address, 'alice2@lenore.org'])
+      assert.equal(await outcomeOf('alice2@lenore.org', thread), 'refused')
+      alike.close()
+      client.close()
+    })
   })
 })
