@@ -8,7 +8,7 @@ import { resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
-import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
+import { entriesAfter, entryOf, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
 export interface Write {
@@ -20,6 +20,8 @@ export interface Write {
   readonly dels?: readonly string[]
   /** Entries that take the next numbers of their lists. */
   readonly appends?: readonly Append[]
+  /** Bytes that lists have more or less, without a new entry. */
+  readonly adjusts?: readonly Adjust[]
   /** May be lost in a crash: does not cause a sync by itself, but rides along with one. */
   readonly isRelaxed?: boolean
 }
@@ -29,11 +31,19 @@ export interface Append {
   readonly value: string
   /** What the entry adds to the bytes of its list, for quotas. */
   readonly bytes: number
+  /** A key whose value is made from the number that the entry takes. */
+  readonly record?: { readonly key: string; readonly valueAt: (number: number) => string }
+}
+
+export interface Adjust {
+  readonly list: ListName
+  readonly bytes: number
 }
 
 export interface Head {
-  /** Number of the last entry, 0 in an empty list. */
+  /** Number of the last entry that was made, 0 in a new list. */
   readonly number: number
+  /** Of the entries that are there. */
   readonly bytes: number
 }
 
@@ -43,15 +53,21 @@ export interface Entry {
   readonly value: string
 }
 
-/** The last entries of a list: those with the numbers `after` + 1, `after` + 2, … */
+/** The last entries of a list: all with a number above `after` that were not taken out. */
 interface Tail {
   readonly after: number
-  readonly values: readonly string[]
+  readonly entries: readonly Entry[]
 }
 
 export interface ScanOptions {
   readonly limit?: number
   readonly isReverse?: boolean
+}
+
+/** What a batch does to the entries of one list. */
+interface ListChange {
+  readonly appended: Entry[]
+  readonly removed: Set<number>
 }
 
 interface Waiting {
@@ -168,24 +184,23 @@ export class Database implements AsyncDisposable {
   async entries(list: ListName, after: number, limit: number): Promise<readonly Entry[]> {
     const tail = this.#tails.get(list)
     if (tail !== undefined && after >= tail.after) {
-      return tail.values.slice(after - tail.after, after - tail.after + limit).map((value, index) => ({
-        number: after + 1 + index,
-        value,
-      }))
+      let start = tail.entries.length
+      while (start > 0 && (tail.entries[start - 1]?.number ?? 0) > after) start--
+      return tail.entries.slice(start, start + limit)
     }
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
   }
 
-  #keepTail(list: ListName, appended: readonly Entry[]): void {
-    const [first] = appended
-    if (first === undefined) return
+  #keepTail(list: ListName, { appended, removed }: ListChange): void {
     const before = this.#tails.get(list)
-    const isNext = before !== undefined && before.after + before.values.length === first.number - 1
-    const values = [...(isNext ? before.values : []), ...appended.map(({ value }) => value)]
-    const dropped = Math.max(0, values.length - tailEntries)
-    const after = (isNext ? before.after : first.number - 1) + dropped
-    this.#tails.set(list, { after, values: values.slice(dropped) })
+    const [first] = appended
+    const start = first === undefined ? undefined : first.number - 1
+    if (before === undefined && start === undefined) return
+    const all = [...(before?.entries ?? []), ...appended].filter(({ number }) => !removed.has(number))
+    const dropped = Math.max(0, all.length - tailEntries)
+    const after = dropped > 0 ? (all[dropped - 1]?.number ?? 0) : (before?.after ?? start ?? 0)
+    this.#tails.set(list, { after, entries: all.slice(dropped) })
   }
 
   /**
@@ -222,8 +237,9 @@ export class Database implements AsyncDisposable {
       const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
       await batch.write()
       for (const [list, head] of batch.heads) this.#heads.set(list, head)
-      for (const [list, appended] of batch.appended) this.#keepTail(list, appended)
-      if (batch.heads.size > 0) this.#onAppended(new Set(batch.heads.keys()))
+      for (const [list, change] of batch.lists) this.#keepTail(list, change)
+      const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
+      if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
       for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
     } catch (cause) {
       const error = new FmtpError('FMTP_STORE', 'a batch could not be written', { cause })
@@ -246,7 +262,7 @@ class GroupBatch {
   readonly #disk: Pick<Database, 'get' | 'head'>
   readonly #changed = new Map<string, string | undefined>()
   readonly heads = new Map<ListName, Head>()
-  readonly appended = new Map<ListName, Entry[]>()
+  readonly lists = new Map<ListName, ListChange>()
   #isSynced = false
 
   constructor(
@@ -261,22 +277,35 @@ class GroupBatch {
     for (const key of write.absent ?? []) if (this.#get(key) !== undefined) return false
     for (const [key, value] of write.equals ?? []) if (this.#get(key) !== value) return false
     for (const [key, value] of write.puts ?? []) this.#put(key, value)
-    for (const key of write.dels ?? []) {
-      this.#changed.set(key, undefined)
-      this.#batch.del(key)
-    }
-    for (const append of write.appends ?? []) {
-      const { list, value } = append
-      const last = this.heads.get(list) ?? this.#disk.head(list)
-      const head = { number: last.number + 1, bytes: last.bytes + append.bytes }
-      this.heads.set(list, head)
-      this.#batch.put(keyOf.entry(list, head.number), value)
-      const appended = this.appended.get(list)
-      if (appended === undefined) this.appended.set(list, [{ number: head.number, value }])
-      else appended.push({ number: head.number, value })
+    for (const key of write.dels ?? []) this.#del(key)
+    for (const append of write.appends ?? []) this.#append(append)
+    for (const { list, bytes } of write.adjusts ?? []) {
+      const last = this.#head(list)
+      this.heads.set(list, { number: last.number, bytes: last.bytes + bytes })
     }
     if (write.isRelaxed !== true) this.#isSynced = true
     return true
+  }
+
+  #append({ list, value, bytes, record }: Append): void {
+    const last = this.#head(list)
+    const number = last.number + 1
+    this.heads.set(list, { number, bytes: last.bytes + bytes })
+    this.#batch.put(keyOf.entry(list, number), value)
+    if (record !== undefined) this.#put(record.key, record.valueAt(number))
+    this.#list(list).appended.push({ number, value })
+  }
+
+  #list(list: ListName): ListChange {
+    const known = this.lists.get(list)
+    if (known !== undefined) return known
+    const change = { appended: [], removed: new Set<number>() }
+    this.lists.set(list, change)
+    return change
+  }
+
+  #head(list: ListName): Head {
+    return this.heads.get(list) ?? this.#disk.head(list)
   }
 
   async write(): Promise<void> {
@@ -288,6 +317,13 @@ class GroupBatch {
 
   #get(key: string): string | undefined {
     return this.#changed.has(key) ? this.#changed.get(key) : this.#disk.get(key)
+  }
+
+  #del(key: string): void {
+    this.#changed.set(key, undefined)
+    this.#batch.del(key)
+    const entry = entryOf(key)
+    if (entry !== undefined) this.#list(entry.list).removed.add(entry.number)
   }
 
   #put(key: string, value: string): void {

@@ -7,10 +7,17 @@
  *     view <view> <address>                the same for a view of a user object that its home sealed
  *     foreign <id>                         unix ms at which a foreign object was last heard from its home
  *     absent <name>                        unix ms at which a home said that there is no such user
- *     boxed <address> <id>                 the user has this object: version, and who forwarded it
+ *     boxed <id> <address>                 the user has this object: version, when it came, who forwarded it
+ *     digest <id> <digest>                 version of a replaced version that had this digest
+ *     waiting <id>                         ids of answers that wait for this object, or for a version of it
+ *     unjoined <id>                        parent that keeps an answer out of the list of its thread
+ *     spoke <top> <address>                a user of ours said something in this thread
+ *     kept <id> <address>                  a user of ours has it among the favourites
+ *     expires <unix ms> <id>               an object that says when it ends
  *     credential <thumbprint> <owner>      encryptedKey of that key: the newest that was seen or issued
  *     head <list>                          "<last number> <bytes of all entries>"
- *     entry <list> <number>                one entry of a list
+ *     entry <list> <number>                one entry of a list: the newest of its object
+ *     newest <list> <kind> <position>      the same object in the order of making, while it is not deleted: its entry's number
  *     account <address>                    a user of ours: home key, when made
  *     device <address> <thumbprint>        an enrolled device
  *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
@@ -36,10 +43,17 @@ export const keyOf = {
   view: (view: string, address: string) => key('view', view, address),
   foreign: (id: string) => key('foreign', id),
   absent: (name: string) => key('absent', name),
-  boxed: (address: string, id: string) => key('boxed', address, id),
+  boxed: (address: string, id: string) => key('boxed', id, address),
+  digest: (id: string, digest: string) => key('digest', id, digest),
+  waiting: (id: string) => key('waiting', id),
+  unjoined: (id: string) => key('unjoined', id),
+  spoke: (top: string, address: string) => key('spoke', top, address),
+  kept: (id: string, address: string) => key('kept', id, address),
+  expires: (expiresAtMs: number, id: string) => key('expires', padded(expiresAtMs, msDigits), id),
   credential: (thumbprint: string, owner: string) => key('credential', thumbprint, owner),
   head: (list: ListName) => key('head', list),
   entry: (list: ListName, number: number) => key('entry', list, padded(number)),
+  newest: (list: ListName, kind: string, position: string) => key('newest', list, kind, position),
   account: (address: string) => key('account', address),
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
   listed: (domain: string, address: string) => key('listed', domain, address),
@@ -57,7 +71,7 @@ export const keyOf = {
 export type ListName = `${'public' | 'box' | 'thread' | 'outbox'} ${string}`
 
 export const listOf = {
-  /** Public objects of an owner. */
+  /** Public objects of an owner of ours; of a domain: its own and those of all its users. */
   public: (owner: string): ListName => `public ${owner}`,
   /** All that a user of ours has, sent and received. */
   box: (address: string): ListName => `box ${address}`,
@@ -83,6 +97,43 @@ export function rangeOf(...parts: readonly string[]): Range {
 /** The entries of a list after a number. */
 export function entriesAfter(list: ListName, number: number): Range {
   return { gt: keyOf.entry(list, number), lt: rangeOf('entry', list).lt }
+}
+
+/** What of one kind stands in a list before a position in the order of making; without one, all of that kind. */
+export function newestBefore(list: ListName, kind: string, position: string | undefined): Range {
+  const all = rangeOf('newest', list, kind)
+  return position === undefined ? all : { gt: all.gt, lt: keyOf.newest(list, kind, position) }
+}
+
+/** What stands in a list in the order of making, of kinds that come after this one; without one, of all kinds. */
+export function kindsAfter(list: ListName, kind: string | undefined): Range {
+  const all = rangeOf('newest', list)
+  return kind === undefined ? all : { gt: rangeOf('newest', list, kind).lt, lt: all.lt }
+}
+
+/** All that says to end until this time, the earliest first. */
+export function expiresUntil(nowMs: number): Range {
+  return { gt: rangeOf('expires').gt, lt: key('expires', padded(nowMs + 1, msDigits)) }
+}
+
+/**
+ * Where an object stands in the order of making: digits, the time first, then what tells apart those of one millisecond.
+ * Never moves, since an object is made once.
+ */
+export function positionOf(createdAtMs: number, idHash: string): string {
+  const [high, low] = [idHash.slice(0, 8), idHash.slice(8, 16)].map(hex => Number.parseInt(hex, 16))
+  return `${padded(createdAtMs, msDigits)}${padded(high ?? 0, 10)}${padded(low ?? 0, 10)}`
+}
+
+/** Digits of a position. */
+export const positionDigits = msDigits + 20
+
+/** List and number of an entry's key; `undefined`: it is no such key. */
+export function entryOf(text: string): { readonly list: ListName; readonly number: number } | undefined {
+  const start = `entry${separator}`
+  if (!text.startsWith(start)) return undefined
+  const end = text.lastIndexOf(separator)
+  return { list: text.slice(start.length, end) as ListName, number: Number(text.slice(end + 1)) }
 }
 
 /** What was put off in a list until this time, the earliest first. */

@@ -58,6 +58,12 @@ export function digestOf(object: Unsealed | FmtpObject): string {
   return toBase64url(digestBytes(object))
 }
 
+/** The digest that the seal of an object names, without looking at the object: for what was verified and stored. */
+export function sealedDigest({ hash }: Pick<FmtpObject, 'hash'>): string {
+  const [, payload = ''] = hash.split('.')
+  return payload
+}
+
 function digestBytes(object: object): Uint8Array {
   const { encryptedKey: _, hash: __, ...unsealed } = object as FmtpObject
   return sha256(canonicalText(unsealed))
@@ -92,7 +98,7 @@ export function atRestText(object: FmtpObject): string {
 
 /** An object that is here already in this very version: only verified objects are stored. */
 export function believeStored(stored: FmtpObject): VerifiedObject {
-  return believe(stored, digestOf(stored), readJws(stored.hash, 'fmtp-hash')?.kid ?? '')
+  return believe(stored, sealedDigest(stored), readJws(stored.hash, 'fmtp-hash')?.kid ?? '')
 }
 
 /** The checks of protocol §7.4 in their order. */

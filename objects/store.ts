@@ -6,15 +6,21 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
+import { type Boxed, parseBoxed } from './box.ts'
+import type { Placed } from './change.ts'
 import { readCredential } from './credential.ts'
 import type { Database, Write } from './database.ts'
-import { keyOf, type ListName, listOf } from './layout.ts'
-import type { VerifiedObject } from './seal.ts'
+import { keyOf, kindsAfter, type ListName, lastPart, newestBefore, rangeOf } from './layout.ts'
+import type { PlacePorts } from './place.ts'
+import { sealedDigest, type VerifiedObject } from './seal.ts'
 
-/** A box entry: the user has this version. `by` forwarded it, where the owner did not write to the user. */
-export interface Boxed {
-  readonly version: number
-  readonly by?: string
+/**
+ * The version that is here already, read once for all that a door decides: another write may end meanwhile, also between
+ * two lines of its, and then the commit must find that the text is not this one any more.
+ */
+export interface Before {
+  readonly text: string
+  readonly object: Omit<FmtpObject, 'encryptedKey'>
 }
 
 /** One entry of a list with the number that a cursor takes. */
@@ -31,12 +37,26 @@ export interface Page {
   readonly isComplete: boolean
 }
 
+/** One entry in the order of making: `position` is what a cursor takes. */
+export interface NewestEntry {
+  readonly position: string
+  readonly id: string
+}
+
 interface Recent {
   readonly text: string
   readonly credential: string
   readonly object: FmtpObject
 }
 
+export interface NewestQuery {
+  readonly kind?: string | undefined
+  /** A position; without one from the newest. */
+  readonly before?: string | undefined
+  readonly limit: number
+}
+
+const holdersPage = 1000
 // Objects of a few KiB, so that the memo stays within some MiB.
 const recentMost = 2000
 const recentChars = 4096
@@ -72,7 +92,50 @@ export class Store {
 
   findBoxed(address: string, id: string): Boxed | undefined {
     const text = this.findBoxedText(address, id)
-    return text === undefined ? undefined : (JSON.parse(text) as Boxed)
+    return text === undefined ? undefined : parseBoxed(text)
+  }
+
+  /** Users of ours in whose box an object stands, with the texts of their box keys. */
+  async findHolders(id: string): Promise<readonly { readonly address: string; readonly boxed: string }[]> {
+    const holders: { address: string; boxed: string }[] = []
+    const range = rangeOf('boxed', id)
+    for (let { gt } = range; ; ) {
+      const rows = await this.database.scan({ gt, lt: range.lt }, { limit: holdersPage })
+      for (const [key, boxed] of rows) holders.push({ address: lastPart(key), boxed })
+      const [last] = rows.at(-1) ?? []
+      if (last === undefined || rows.length < holdersPage) return holders
+      gt = last
+    }
+  }
+
+  /** The current version as it is at rest, for a door that may replace it. */
+  findBefore(id: string): Before | undefined {
+    const text = this.findText(id)
+    return text === undefined ? undefined : { text, object: JSON.parse(text) as Before['object'] }
+  }
+
+  /** True where the current version of an object, or one that it replaced, has this digest. */
+  hasDigest(id: string, digest: string): boolean {
+    const current = this.findObject(id)
+    if (current !== undefined && sealedDigest(current) === digest) return true
+    return this.database.get(keyOf.digest(id, digest)) !== undefined
+  }
+
+  /** What places in threads are judged by. */
+  readonly places: PlacePorts = {
+    findObject: id => this.findObject(id),
+    hasDigest: (id, digest) => this.hasDigest(id, digest),
+    isUnjoined: id => this.database.get(keyOf.unjoined(id)) !== undefined,
+  }
+
+  /** True where a user of ours said something in a thread. */
+  hasSpoken(top: string, address: string): boolean {
+    return this.database.get(keyOf.spoke(top, address)) !== undefined
+  }
+
+  /** True where a user of ours has an object among the favourites. */
+  isKept(id: string, address: string): boolean {
+    return this.database.get(keyOf.kept(id, address)) !== undefined
   }
 
   findCredentialText(thumbprint: string, owner: string): string | undefined {
@@ -99,6 +162,35 @@ export class Store {
       return { number, id, version }
     })
     return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
+  }
+
+  /**
+   * What stands in a list before a position in the order of making, the newest first. Deleted objects are not there. The
+   * cost does not depend on how much stands in the list.
+   */
+  async readNewest(list: ListName, query: NewestQuery): Promise<readonly NewestEntry[]> {
+    const { kind, before, limit } = query
+    const kinds = kind === undefined ? await this.#kindsIn(list) : [kind]
+    const read = async (one: string): Promise<NewestEntry[]> => {
+      const rows = await this.database.scan(newestBefore(list, one, before), { limit, isReverse: true })
+      return rows.map(([key, value]) => ({
+        position: lastPart(key),
+        id: (JSON.parse(value) as Placed).id,
+      }))
+    }
+    const entries = (await Promise.all(kinds.map(read))).flat()
+    return entries.sort((left, right) => (left.position < right.position ? 1 : -1)).slice(0, limit)
+  }
+
+  /** Kinds of which something stands in a list: each is found by one step over all of the one before. */
+  async #kindsIn(list: ListName): Promise<string[]> {
+    const kinds: string[] = []
+    for (;;) {
+      const [first] = await this.database.scan(kindsAfter(list, kinds.at(-1)), { limit: 1 })
+      const kind = first?.[0].split(' ').at(-2)
+      if (kind === undefined) return kinds
+      kinds.push(kind)
+    }
   }
 
   /** What every commit of an object writes: its text, on condition that nothing came between, and its credential. */
@@ -154,16 +246,4 @@ function withMember(atRest: object, name: string, value: string): FmtpObject {
   const at = entries.findIndex(([other]) => other > name)
   entries.splice(at === -1 ? entries.length : at, 0, [name, value])
   return Object.fromEntries(entries) as FmtpObject
-}
-
-/** The value of a list's entry. */
-export function entryText(object: FmtpObject): string {
-  return `{"id":${JSON.stringify(object.id)},"version":${object.version}}`
-}
-
-/** Lists that an object belongs to whoever it is for: its thread, and its owner's public list. */
-export function listsOf(object: FmtpObject): ListName[] {
-  const lists: ListName[] = [listOf.thread(object.top ?? object.id)]
-  if (object.public === true) lists.push(listOf.public(object.owner))
-  return lists
 }

@@ -1,11 +1,29 @@
 /** Which of two versions of an object counts (protocol §6.6): the same rule wherever one may replace another. */
-import type { FmtpObject } from '../schemas/object.ts'
-import { digestOf, type VerifiedObject } from './seal.ts'
+import { singleKinds } from '../schemas/kinds.ts'
+import type { FmtpObject, Unsealed } from '../schemas/object.ts'
+import { sealedDigest, type VerifiedObject } from './seal.ts'
 
 /**
  * True where `candidate` replaces what is held. At a tie of versions the greater digest wins everywhere, so that all
  * holders end with the same.
  */
-export function isNewer({ object, digest }: VerifiedObject, held: FmtpObject): boolean {
-  return held.version === object.version ? digestOf(held) < digest : held.version < object.version
+export function isNewer(
+  { object, digest }: VerifiedObject,
+  held: Pick<FmtpObject, 'version' | 'hash'>,
+): boolean {
+  return held.version === object.version ? sealedDigest(held) < digest : held.version < object.version
+}
+
+const lasting = ['kind', 'createdAt', 'parent', 'parentHash', 'top'] as const
+
+/**
+ * The member that a new version changes although none may: what an object is and what it answers stays. A home that lost its
+ * data makes users and servers anew, so those may begin again. `undefined`: all stay.
+ */
+export function findMoved(
+  object: Unsealed,
+  before: Pick<FmtpObject, 'kind' | 'createdAt' | 'parent' | 'parentHash' | 'top'>,
+): (typeof lasting)[number] | undefined {
+  const names = singleKinds.has(object.kind) ? lasting.slice(0, 1) : lasting
+  return names.find(name => object[name] !== before[name])
 }

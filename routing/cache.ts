@@ -1,27 +1,39 @@
 /** Foreign objects that were fetched, and names that their home says do not exist (protocol §10.2). */
+import { box, parseBoxed } from '../objects/box.ts'
+import { newChange } from '../objects/change.ts'
+import { describe } from '../objects/describe.ts'
 import { keyOf } from '../objects/layout.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
-import { isNewer } from '../objects/version.ts'
+import { findMoved, isNewer } from '../objects/version.ts'
+import { FmtpError } from '../schemas/failures.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 
 /**
- * Keeps a fetched object unless a newer version is here, and gives the one that counts. Not synced by itself: it can
- * be fetched again.
+ * Keeps a fetched object unless a newer version is here, and gives the one that counts. Users who have it in their box
+ * have the new version then. What is for nobody's box is not synced by itself: it can be fetched again.
+ * @throws {FmtpError} FMTP_BAD_OBJECT where it is no version of the object that is here
  */
 export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: number): Promise<FmtpObject> {
-  const { object } = fetched
+  const { object, atRest } = fetched
   for (;;) {
-    const before = store.findText(object.id)
+    const before = store.findBefore(object.id)
     const current = store.findObject(object.id)
-    const isKept = current === undefined || isNewer(fetched, current)
-    const kept = isKept ? object : current
-    const heard = [keyOf.foreign(object.id), String(nowMs)] as const
-    const write = isKept ? store.objectWrite(fetched, before) : { puts: [] }
-    const [isWritten] = await store.database.commit([
-      { ...write, puts: [...write.puts, heard], dels: [keyOf.absent(object.id)], isRelaxed: true },
-    ])
-    if (isWritten === true) return kept
+    const isKept = before === undefined || current === undefined || isNewer(fetched, before.object)
+    const change = isKept ? describe(fetched, before, 'fetched', store) : newChange()
+    if (isKept && before !== undefined) {
+      const moved = findMoved(object, before.object)
+      if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
+      for (const { address, boxed } of await store.findHolders(object.id)) {
+        const { by } = parseBoxed(boxed)
+        box(change, object, { address, bytes: atRest.length, by, nowMs, boxed }, store.database)
+      }
+    }
+    change.puts.push([keyOf.foreign(object.id), String(nowMs)])
+    change.dels.push(keyOf.absent(object.id))
+    // A number of a list that was told must not be given again after a crash.
+    const [isWritten] = await store.database.commit([{ ...change, isRelaxed: change.appends.length === 0 }])
+    if (isWritten === true) return isKept ? object : current
   }
 }
 

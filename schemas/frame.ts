@@ -84,7 +84,7 @@ export const listQuery = Type.Object(
     owner: Type.Optional(nameText),
     top: Type.Optional(objectIdText),
     kind: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]*$', maxLength: 32 })),
-    order: Type.Optional(Type.Enum(['arrival'])),
+    order: Type.Optional(Type.Enum(['arrival', 'newest'])),
     after: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9]+\\.[0-9]+$', maxLength: 64 })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageObjectsMost })),
   },

@@ -1,7 +1,9 @@
 /** The `server` object of each domain of ours (protocol §6.4), made again at a start that finds it changed. */
 import type { Clock } from '../../objects/clock.ts'
+import { describe } from '../../objects/describe.ts'
 import { sealObject } from '../../objects/seal.ts'
-import { entryText, listsOf, type Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store.ts'
+import { canonicalText } from '../../schemas/canonical.ts'
 import { type Domain, makeObjectId } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import type { Server } from '../../schemas/server.ts'
@@ -39,14 +41,9 @@ export async function ensureServerObject(
     version: Math.max(nowMs, (before?.version ?? 0) + 1),
   }
   const sealed = sealObject(unsealed, accounts.homeKey(domain))
-  const appends = listsOf(sealed.object).map(list => ({
-    list,
-    value: entryText(sealed.object),
-    bytes: sealed.atRest.length,
-  }))
-  await store.database.commit([{ ...store.objectWrite(sealed, store.findText(id)), appends }])
+  await store.database.commit([describe(sealed, store.findBefore(id), 'made', store)])
 }
 
 function isSame(left: unknown, right: unknown): boolean {
-  return JSON.stringify(left) === JSON.stringify(right)
+  return canonicalText({ value: left }) === canonicalText({ value: right })
 }

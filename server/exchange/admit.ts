@@ -2,9 +2,13 @@
  * The first door: an object comes in (protocol §8). Its rungs stand in the order of their cost, and what is stored was
  * verified; the answer is given when it is on the disk.
  */
+import { box } from '../../objects/box.ts'
 import type { Clock } from '../../objects/clock.ts'
+import { describe } from '../../objects/describe.ts'
+import { maySee } from '../../objects/disclosure.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
+import { findPlace } from '../../objects/place.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
 import {
   atRestText,
@@ -13,16 +17,16 @@ import {
   type VerifiedObject,
   verifySeal,
 } from '../../objects/seal.ts'
-import { entryText, listsOf } from '../../objects/store.ts'
-import { isNewer } from '../../objects/version.ts'
+import type { Before } from '../../objects/store.ts'
+import { findMoved, isNewer } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { domainOf, type Name } from '../../schemas/names.ts'
+import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { parseObject } from '../../schemas/parse.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { boxCondition, boxWrite, type Judgement, type JudgePorts, judge, versionOf } from './judge.ts'
+import { type Judgement, type JudgePorts, judge, versionOf } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
 
 export interface AdmitPorts extends JudgePorts {
@@ -56,6 +60,12 @@ interface Judged {
   readonly judgement: Judgement
   /** Text of the recipient's box key as it was read, so that nothing stands in a box twice. */
   readonly boxed?: string | undefined
+}
+
+/** What comes in, and what was here when that was judged. */
+interface Coming {
+  readonly verified: VerifiedObject
+  readonly before: Before | undefined
 }
 
 interface JudgedWithResult extends Judged {
@@ -96,48 +106,40 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return undefined
   }
 
-  /** @throws {FmtpError} FMTP_TOO_OLD */
-  function checkNewer(verified: VerifiedObject): void {
+  /** @throws {FmtpError} FMTP_TOO_OLD, FMTP_BAD_OBJECT, FMTP_PARENT */
+  function checkSuccession({ verified, before }: Coming): void {
     const { object } = verified
-    const here = store.findObject(object.id)
-    if (here === undefined || here.hash === object.hash || isNewer(verified, here)) return
-    throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
+    if (before !== undefined && before.object.hash !== object.hash) {
+      if (!isNewer(verified, before.object))
+        throw new FmtpError('FMTP_TOO_OLD', `here is ${before.object.version}`)
+      const moved = findMoved(object, before.object)
+      if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
+    }
+    const place = findPlace(object, store.places)
+    if (place.isJoined || !place.isFalse || !ports.isOwnDomain(domainOf(ownerOf(place.waitsFor)))) return
+    // All versions of the parent were here. Who may not see it is not told that it exists.
+    const parent = store.findObject(place.waitsFor)
+    const hasBoxed = (address: string, id: string): boolean => store.findBoxed(address, id) !== undefined
+    if (parent !== undefined && maySee(parent, [object.owner], hasBoxed))
+      throw new FmtpError('FMTP_PARENT', place.reason)
   }
 
   async function write(
-    verified: VerifiedObject,
+    { verified, before }: Coming,
     accepted: readonly Judged[],
     standing: Standing,
   ): Promise<boolean> {
     const { object, atRest } = verified
-    const before = store.findText(object.id)
-    // A newer version may have come while this one was verified and judged.
-    if (before !== undefined) checkNewer(verified)
-    const base = store.objectWrite(verified, before)
-    const isNew = base.puts.length > 0
-    const boxes = accepted.map(({ recipient, judgement }) =>
-      boxWrite(
-        object,
-        recipient,
-        atRest.length,
-        judgement.outcome === 'accept' ? judgement.forwardedBy : undefined,
-      ),
-    )
-    const shared = isNew
-      ? listsOf(object).map(list => ({ list, value: entryText(object), bytes: atRest.length }))
-      : []
+    const nowMs = ports.clock.now()
+    const change = describe(verified, before, 'taken', store)
+    for (const { recipient, judgement, boxed } of accepted) {
+      const by = judgement.outcome === 'accept' ? judgement.forwardedBy : undefined
+      box(change, object, { address: recipient, bytes: atRest.length, by, nowMs, boxed }, store.database)
+    }
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
-    const isFresh = object.kind === 'user' && isBroughtByOwner(object, nameOf(standing))
-    const heard = isFresh ? [[keyOf.foreign(object.id), String(ports.clock.now())] as const] : []
-    const { absent, equals } = boxCondition(object.id, accepted)
-    const [isWritten] = await store.database.commit([
-      {
-        absent: [...(base.absent ?? []), ...absent],
-        equals: [...(base.equals ?? []), ...equals],
-        puts: [...base.puts, ...heard, ...boxes.map(box => box.put)],
-        appends: [...shared, ...boxes.map(box => box.append)],
-      },
-    ])
+    if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
+      change.puts.push([keyOf.foreign(object.id), String(nowMs)])
+    const [isWritten] = await store.database.commit([change])
     return isWritten === true
   }
 
@@ -166,13 +168,15 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
     const verified = known ?? (await verify(object))
     for (;;) {
-      const judged = await Promise.all(recipients.map(recipient => judgeOne(verified, recipient, standing)))
+      const coming = { verified, before: store.findBefore(object.id) }
+      const judged = recipients.map(recipient => judgeOne(verified, recipient, standing))
       const accepted = judged.filter(
         ({ result, judgement }) => judgement.outcome === 'accept' && result.outcome !== 'duplicate',
       )
-      if (accepted.length > 0 && !(await write(verified, accepted, standing))) {
+      if (accepted.length > 0) {
+        checkSuccession(coming)
         // Another version, or this one for the same recipient, came between reading and writing: look again.
-        continue
+        if (!(await write(coming, accepted, standing))) continue
       }
       return conclude(judged, startMs, known !== undefined)
     }
@@ -190,11 +194,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
   }
 
-  async function judgeOne(
-    verified: VerifiedObject,
-    recipient: Name,
-    standing: Standing,
-  ): Promise<JudgedWithResult> {
+  function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing): JudgedWithResult {
     const { object, atRest } = verified
     if (!ports.isOwnDomain(domainOf(recipient))) {
       const failure = failureAnswer(new FmtpError('FMTP_NOT_RELAYED'))
@@ -202,7 +202,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
       return { recipient, judgement, result: { for: recipient, ...failure } satisfies Result }
     }
     const from = { session: nameOf(standing), bytes: atRest.length }
-    const judgement = await judge(object, recipient, from, ports)
+    const judgement = judge(object, recipient, from, ports)
     const boxed = store.findBoxedText(recipient, object.id)
     const isHere = boxed !== undefined && versionOf(boxed) === object.version
     return { recipient, judgement, boxed, result: resultOf(recipient, judgement, isHere) }

@@ -2,12 +2,13 @@
  * Judges one approach to one user of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
  * what one user of ours writes to another.
  */
-import { keyOf, listOf } from '../../objects/layout.ts'
+import { parseBoxed } from '../../objects/box.ts'
+import { listOf } from '../../objects/layout.ts'
+import { topOf } from '../../objects/place.ts'
 import { type Decision, decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
-import { digestOf } from '../../objects/seal.ts'
-import type { Boxed, Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
-import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import type { Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 
@@ -27,19 +28,18 @@ export type Judgement =
     }
 
 /** `session`: the name that the session proved. `bytes`: what the object takes in the box. */
-export async function judge(
+export function judge(
   object: FmtpObject,
   recipient: Name,
   from: { readonly session: Name | undefined; readonly bytes: number },
   ports: JudgePorts,
-): Promise<Judgement> {
+): Judgement {
   const user = ports.findUser(recipient)
   if (user === undefined) return { outcome: 'absent', reason: 'no such user' }
   const isForward = isForwarded(object, recipient, from.session)
   const judged = isForward ? from.session : object.owner
   const parent = findParent(object, recipient, ports.store)
-  const hasTakenPart =
-    !isForward && parent !== undefined && (await tookPart(object, parent, recipient as Address, ports.store))
+  const hasTakenPart = !isForward && parent !== undefined && tookPart(object, parent, recipient, ports.store)
   const reach = decideReach(user, { judged, isForward, hasTakenPart })
   // To strangers a hidden user looks like none, whatever they bring.
   if (!reach.isAccepted && user.public === false)
@@ -49,7 +49,7 @@ export async function judge(
     reach,
     decideAnswer(object, parent),
     readable,
-    decideRoom(recipient, from.bytes, ports),
+    decideRoom(recipient, from.bytes - takenBytes(object.id, recipient, ports.store), ports),
   ]) {
     if (!decision.isAccepted) return { outcome: 'refuse', reason: decision.reason, decision }
   }
@@ -70,55 +70,28 @@ function decideAnswer({ deleted }: FmtpObject, parent: Message | undefined): Dec
 }
 
 /**
- * The sender owns the parent or was written to in it and saw the version that is here, and the recipient has said
+ * The sender owns the parent or was written to in it and saw a version that was here, and the recipient has said
  * something in the thread.
  */
-async function tookPart(
-  object: FmtpObject,
-  parent: Message,
-  recipient: Address,
-  store: Store,
-): Promise<boolean> {
-  if (digestOf(parent) !== object.parentHash) return false
+function tookPart(object: FmtpObject, parent: Message, recipient: Name, store: Store): boolean {
+  if (object.parentHash === undefined || !store.hasDigest(parent.id, object.parentHash)) return false
   if (parent.owner !== object.owner && parent.to?.includes(object.owner) !== true) return false
-  const { entries } = await store.readList(listOf.thread(parent.top ?? parent.id), 0, threadMost)
-  return entries.some(({ id }) => ownerOf(id as ObjectId) === recipient)
+  const top = topOf(parent)
+  return top !== undefined && store.hasSpoken(top, recipient)
 }
 
-const threadMost = 500
+/** What a version of this object takes in the box already: a newer one takes its place. */
+function takenBytes(id: string, recipient: Name, store: Store): number {
+  return store.findBoxed(recipient, id)?.bytes ?? 0
+}
 
 function decideRoom(recipient: Name, bytes: number, { store, boxBytes }: JudgePorts): Decision {
   const used = store.database.head(listOf.box(recipient)).bytes
-  if (used + bytes <= boxBytes) return { isAccepted: true, reason: 'room' }
+  if (bytes <= 0 || used + bytes <= boxBytes) return { isAccepted: true, reason: 'room' }
   return { isAccepted: false, code: 'FMTP_QUOTA', reason: `${used} of ${boxBytes} bytes used` }
-}
-
-/** Keys and entries that put an object into a user's box. */
-export function boxWrite(object: FmtpObject, recipient: string, bytes: number, forwardedBy?: Name) {
-  const boxed = { version: object.version, ...(forwardedBy === undefined ? {} : { by: forwardedBy }) }
-  const entry = { id: object.id, ...boxed }
-  return {
-    put: [keyOf.boxed(recipient, object.id), JSON.stringify(boxed)] as const,
-    append: { list: listOf.box(recipient), value: JSON.stringify(entry), bytes },
-  }
 }
 
 /** The version that the text of a box key names. */
 export function versionOf(boxed: string): number {
-  return (JSON.parse(boxed) as Boxed).version
-}
-
-/** That the box keys of these recipients are as they were read. */
-export function boxCondition(
-  id: string,
-  read: readonly { readonly recipient: Name; readonly boxed?: string | undefined }[],
-): {
-  readonly absent: readonly string[]
-  readonly equals: readonly (readonly [key: string, value: string])[]
-} {
-  const keys = read.map(({ recipient, boxed }) => [keyOf.boxed(recipient, id), boxed] as const)
-  return {
-    absent: keys.flatMap(([key, boxed]) => (boxed === undefined ? [key] : [])),
-    equals: keys.flatMap(([key, boxed]) => (boxed === undefined ? [] : [[key, boxed] as const])),
-  }
+  return parseBoxed(boxed).version
 }

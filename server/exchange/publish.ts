@@ -2,10 +2,21 @@
  * The second door: a user of ours makes an object (protocol §9.5). A draft is filled and sealed with the home key; a
  * finished object is verified and taken as it is. Object, boxes and outbox entries are one write.
  */
+import { box } from '../../objects/box.ts'
+import { addTo, type Change } from '../../objects/change.ts'
 import type { Clock } from '../../objects/clock.ts'
-import type { Append } from '../../objects/database.ts'
-import { type DomainKeys, digestOf, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
-import { entryText, listsOf } from '../../objects/store.ts'
+import { describe } from '../../objects/describe.ts'
+import { maySee } from '../../objects/disclosure.ts'
+import { findPlace } from '../../objects/place.ts'
+import {
+  type DomainKeys,
+  sealedDigest,
+  sealObject,
+  type VerifiedObject,
+  verifySeal,
+} from '../../objects/seal.ts'
+import type { Before } from '../../objects/store.ts'
+import { findMoved, isNewer } from '../../objects/version.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
@@ -19,7 +30,7 @@ import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import type { Accounts, AttachedWrite } from '../accounts/accounts.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
-import { boxWrite, type JudgePorts, judge } from './judge.ts'
+import { type JudgePorts, judge, versionOf } from './judge.ts'
 
 export interface PublishPorts extends JudgePorts {
   readonly accounts: Accounts
@@ -38,15 +49,6 @@ export interface PublishPorts extends JudgePorts {
   }): void
 }
 
-/**
- * The version that is here already, read once for all that a publish decides: another write may end meanwhile, also
- * between two lines of ours, and then the commit must find that its text is not this one any more.
- */
-interface Before {
-  readonly text: string
-  readonly object: Omit<FmtpObject, 'encryptedKey'>
-}
-
 interface Finished {
   readonly verified: VerifiedObject
   readonly before: Before | undefined
@@ -58,16 +60,11 @@ export type Publish = (frame: DescribeFrame, author: Address) => Promise<Answer>
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
 
-  function findBefore(id: string): Before | undefined {
-    const text = store.findText(id)
-    return text === undefined ? undefined : { text, object: JSON.parse(text) as FmtpObject }
-  }
-
   async function finish(value: object, author: Address): Promise<Finished | 'known'> {
     if (!isSealed(value)) return fillAndSeal(parseDraft(value), author)
     const object = parseObject(value)
     requireOwner(object.id, author)
-    const before = findBefore(object.id)
+    const before = store.findBefore(object.id)
     if (before?.object.hash === object.hash) return 'known'
     const verdict = await verifySeal(object, ports.keys, clock.now())
     if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
@@ -76,24 +73,24 @@ export function createPublish(ports: PublishPorts): Publish {
       verified.thumbprint === accounts.homeKey(author).signer.kid ||
       accounts.hasDevice(author, verified.thumbprint)
     if (!isLive) throw new FmtpError('FMTP_SEAL_CREDENTIAL', `device ${verified.thumbprint} is not enrolled`)
-    checkTimes(object, before?.object, clock.now())
+    checkTimes(object, clock.now())
     return { verified, before }
   }
 
   function fillAndSeal(draft: Draft, author: Address): Finished | 'known' {
     requireOwner(draft.id, author)
-    const before = findBefore(draft.id)
+    const before = store.findBefore(draft.id)
     if (draft.version === undefined && before !== undefined && saysTheSame(draft, before.object))
       return 'known'
     const nowMs = clock.now()
     const unsealed = {
       ...(draft.deleted === true ? tombstoneOf(before?.object, draft) : draft),
-      ...threadOf(draft),
+      ...threadOf(draft, author, before?.object),
       owner: author,
       createdAt: draft.createdAt ?? before?.object.createdAt ?? new Date(nowMs).toISOString(),
       version: draft.version ?? Math.max(nowMs, (before?.object.version ?? 0) + 1),
     } as Unsealed
-    checkTimes(unsealed, before?.object, nowMs)
+    checkTimes(unsealed, nowMs)
     const home = accounts.homeKey(author)
     // Others refuse what is older than its key, so it is not taken here either.
     if (unsealed.version < home.enrolledAtMs - limits.clockSkewMs)
@@ -103,15 +100,34 @@ export function createPublish(ports: PublishPorts): Publish {
     return { verified, before }
   }
 
-  /** `parentHash` and `top` of an answer, from the parent where it is here. */
-  function threadOf(draft: Draft): Partial<FmtpObject> {
+  /** `parent`, `parentHash` and `top` of an answer: as they were, or from the parent where the author may see it. */
+  function threadOf(
+    draft: Draft,
+    author: Address,
+    before: Before['object'] | undefined,
+  ): Partial<FmtpObject> {
+    if (before !== undefined) return { ...threadMembers(before), ...threadMembers(draft) }
     if (draft.parent === undefined) return {}
     const parent = store.findObject(draft.parent)
-    if (parent !== undefined) {
-      return { parentHash: draft.parentHash ?? digestOf(parent), top: draft.top ?? parent.top ?? parent.id }
+    if (parent !== undefined && maySee(parent, [author], hasBoxed)) {
+      const parentHash = draft.parentHash ?? sealedDigest(parent)
+      return { parentHash, top: draft.top ?? parent.top ?? parent.id }
     }
     if (draft.parentHash !== undefined && draft.top !== undefined) return {}
     throw new FmtpError('FMTP_BAD_OBJECT', 'the parent is not here: parentHash and top are needed')
+  }
+
+  function hasBoxed(address: string, id: string): boolean {
+    return store.findBoxed(address, id) !== undefined
+  }
+
+  /** @throws {FmtpError} FMTP_PARENT where the parent is here, and is not what the object says. */
+  function checkPlace(object: FmtpObject): void {
+    const place = findPlace(object, store.places)
+    if (place.isJoined || !place.isFalse) return
+    const parent = store.findObject(place.waitsFor)
+    if (parent !== undefined && maySee(parent, [object.owner], hasBoxed))
+      throw new FmtpError('FMTP_PARENT', place.reason)
   }
 
   function checkKind(object: FmtpObject): void {
@@ -125,23 +141,33 @@ export function createPublish(ports: PublishPorts): Publish {
     if (object.deleted === true) throw new FmtpError('FMTP_NOT_OFFERED', 'deleting an account')
   }
 
-  async function addressLocally(verified: VerifiedObject, recipients: readonly Address[]) {
+  /** Judges users of ours, puts the object into the boxes of those who take it, and tells what became of each. */
+  function addressLocally(
+    change: Change,
+    verified: VerifiedObject,
+    recipients: readonly Address[],
+  ): Result[] {
     const { object, atRest } = verified
     const from = { session: object.owner as Name, bytes: atRest.length }
-    const results: Result[] = []
-    const boxes: ReturnType<typeof boxWrite>[] = []
-    for (const recipient of recipients) {
-      if (recipient === object.owner) {
-        // Nobody is judged by their own lists: it is in this box in any case.
-        results.push({ for: recipient, outcome: 'stored' })
-        continue
-      }
-      const judgement = await judge(object, recipient, from, ports)
-      const isHere = store.findBoxed(recipient, object.id)?.version === object.version
-      results.push(resultOf(recipient, judgement, isHere))
-      if (judgement.outcome === 'accept' && !isHere) boxes.push(boxWrite(object, recipient, atRest.length))
-    }
-    return { results, boxes }
+    return recipients.map(recipient => {
+      // Nobody is judged by their own lists: it is in this box in any case.
+      if (recipient === object.owner) return { for: recipient, outcome: 'stored' }
+      const judgement = judge(object, recipient, from, ports)
+      const boxed = store.findBoxedText(recipient, object.id)
+      const isHere = boxed !== undefined && versionOf(boxed) === object.version
+      if (judgement.outcome === 'accept' && !isHere) boxFor(change, verified, recipient, boxed, atRest.length)
+      return resultOf(recipient, judgement, isHere)
+    })
+  }
+
+  function boxFor(
+    change: Change,
+    { object }: VerifiedObject,
+    address: string,
+    boxed: string | undefined,
+    bytes: number,
+  ): void {
+    box(change, object, { address, bytes, nowMs: clock.now(), boxed }, store.database)
   }
 
   /** `undefined` where another version came meanwhile: look again. */
@@ -149,38 +175,26 @@ export function createPublish(ports: PublishPorts): Publish {
     { verified, before }: Finished,
     replaces: number | undefined,
   ): Promise<Result[] | undefined> {
-    const { object, atRest } = verified
-    checkVersion(object, before?.object, replaces)
+    const { object } = verified
+    checkVersion(verified, before?.object, replaces)
+    checkPlace(object)
     checkCount(recipientsOf(object, undefined), ports.recipients)
     const recipients = recipientsOf(object, before?.object)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
-    const addressed = await addressLocally(verified, local)
-    const author = accounts.findView(object.owner as Address)
-    const queued = ports.isIsland
-      ? { appends: [], puts: [] }
-      : outboxWrites(object, foreign, { store, author, nowMs: clock.now() })
+    const change = describe(verified, before, 'made', store)
     // Room is kept for what others send: a full box must not keep its owner from writing, or from deleting.
-    const own = boxWrite(object, object.owner, 0)
-    const lists: Append[] = listsOf(object).map(list => ({
-      list,
-      value: entryText(object),
-      bytes: atRest.length,
-    }))
-    const base = store.objectWrite(verified, before?.text)
-    const user = await userWriteOf(object, before?.object)
-    const [isWritten] = await store.database.commit([
-      {
-        absent: [...(base.absent ?? []), ...user.absent],
-        equals: [...(base.equals ?? []), ...user.equals],
-        puts: [...base.puts, ...user.puts, own.put, ...addressed.boxes.map(box => box.put), ...queued.puts],
-        dels: user.dels,
-        appends: [...lists, own.append, ...addressed.boxes.map(box => box.append), ...queued.appends],
-      },
-    ])
+    boxFor(change, verified, object.owner, store.findBoxedText(object.owner, object.id), 0)
+    const results = addressLocally(change, verified, local)
+    if (!ports.isIsland) {
+      const author = accounts.findView(object.owner as Address)
+      addTo(change, outboxWrites(object, foreign, { store, author, nowMs: clock.now() }))
+    }
+    addTo(change, await userWriteOf(object, before?.object))
+    const [isWritten] = await store.database.commit([change])
     if (object.kind === 'user') accounts.forget(object.owner as Name)
     if (isWritten !== true) return undefined
-    return inOrder(recipients, [...addressed.results, ...foreign.map(queuedResult)])
+    return inOrder(recipients, [...results, ...foreign.map(queuedResult)])
   }
 
   async function userWriteOf(
@@ -239,16 +253,10 @@ function isSame(left: unknown, right: unknown): boolean {
   return canonicalText(left) === canonicalText(right)
 }
 
-/** An object is made once, and none is made in the future. */
-function checkTimes(
-  { createdAt, version }: Unsealed,
-  before: Before['object'] | undefined,
-  nowMs: number,
-): void {
+/** None is made in the future. */
+function checkTimes({ createdAt, version }: Unsealed, nowMs: number): void {
   if (Math.max(version, Date.parse(createdAt)) > nowMs + limits.clockSkewMs)
     throw new FmtpError('FMTP_FROM_FUTURE', `version ${version}, created ${createdAt}`)
-  if (before !== undefined && before.createdAt !== createdAt)
-    throw new FmtpError('FMTP_BAD_OBJECT', `created ${createdAt}, here it was ${before.createdAt}`)
 }
 
 /** A draft that was small enough may not be with what the home filled in. */
@@ -259,27 +267,30 @@ function checkSealedSize({ object, atRest }: VerifiedObject, most: number): void
 
 function tombstoneOf(before: Before['object'] | undefined, draft: Draft): Draft {
   if (before === undefined) throw new FmtpError('FMTP_ABSENT', draft.id)
-  const { parent, parentHash, top } = before
-  const thread = { ...(parent && { parent }), ...(parentHash && { parentHash }), ...(top && { top }) }
   return {
     id: draft.id,
     kind: before.kind,
     ...(before.public === undefined ? {} : { public: before.public }),
-    ...thread,
     deleted: true,
   }
 }
 
+function threadMembers({ parent, parentHash, top }: Partial<FmtpObject>): Partial<FmtpObject> {
+  return { ...(parent && { parent }), ...(parentHash && { parentHash }), ...(top && { top }) }
+}
+
 function checkVersion(
-  object: FmtpObject,
+  verified: VerifiedObject,
   before: Before['object'] | undefined,
   replaces: number | undefined,
 ): void {
   if (replaces !== undefined && replaces !== before?.version) {
     throw new FmtpError('FMTP_CONFLICT', `replaces ${replaces}, here is ${before?.version}`)
   }
-  if (before !== undefined && before.version >= object.version)
-    throw new FmtpError('FMTP_TOO_OLD', `here is ${before.version}`)
+  if (before === undefined) return
+  if (!isNewer(verified, before)) throw new FmtpError('FMTP_TOO_OLD', `here is ${before.version}`)
+  const moved = findMoved(verified.object, before)
+  if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
 }
 
 /** Whom it is for; an edit and a deletion also go to whoever had the version before. */

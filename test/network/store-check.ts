@@ -41,16 +41,27 @@ export async function findFaults(folder: string, sent: ReadonlyMap<string, Known
     const rows = await database.scan(entriesAfter(list, 0), everything)
     const entries = rows.map(([, value]) => JSON.parse(value) as { id: string; version: number })
     lists.set(list, entries)
-    rows.forEach(([entry], index) => {
-      if (Number(lastPart(entry)) !== index + 1) faults.push(`${list}: ${entry} stands at ${index + 1}`)
-    })
-    if (rows.length !== number) faults.push(`${list}: ${rows.length} entries, head says ${number}`)
+    const numbers = rows.map(([entry]) => Number(lastPart(entry)))
+    // Numbers are given once, also where an older version of the same object made room.
+    if (numbers.some(each => each > (number ?? 0)))
+      faults.push(`${list}: head says ${number}, has ${numbers}`)
+    const ids = new Set(entries.map(({ id }) => id))
+    if (!list.startsWith('outbox ') && ids.size !== entries.length)
+      faults.push(`${list}: an object stands there twice`)
+    const newest = await database.scan(rangeOf('newest', list), everything)
+    const placed = newest.map(([, value]) => JSON.parse(value) as { id: string; n: number })
+    if (!list.startsWith('outbox ') && placed.length !== entries.length)
+      faults.push(`${list}: ${entries.length} entries, ${placed.length} in the order of making`)
+    for (const { id, n } of placed) {
+      const at = numbers.indexOf(n)
+      if (entries[at]?.id !== id) faults.push(`${list}: ${id} is said to stand at ${n}`)
+    }
     // What somebody wrote takes no room in their own box.
     const found = entries.reduce((sum, { id }) => {
       const { message, bytes: size } = objects.get(id) ?? {}
       return list === `box ${message?.owner}` ? sum : sum + (size ?? 0)
     }, 0)
-    if (entries.every(({ id }) => objects.has(id)) && found !== bytes)
+    if (list.startsWith('box ') && entries.every(({ id }) => objects.has(id)) && found !== bytes)
       faults.push(`${list}: ${found} bytes, head says ${bytes}`)
   }
   const heads = new Set(lists.keys())

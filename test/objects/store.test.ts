@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueCredential } from '../../objects/credential.ts'
 import { Database } from '../../objects/database.ts'
+import { describe as describeObject } from '../../objects/describe.ts'
 import { listOf } from '../../objects/layout.ts'
 import { sealObject, type VerifiedObject } from '../../objects/seal.ts'
-import { entryText, listsOf, Store } from '../../objects/store.ts'
+import { type Before, Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
 import { type HandUser, handDomain, handMessage, handUser } from '../support/hand.ts'
 
@@ -42,14 +43,10 @@ describe('store', () => {
   /** Writes on condition that what was read is there still. */
   async function put(
     verified: VerifiedObject<Message>,
-    read = { text: store.findText(verified.object.id) },
+    ...read: [Before | undefined] | []
   ): Promise<boolean> {
-    const appends = listsOf(verified.object).map(list => ({
-      list,
-      value: entryText(verified.object),
-      bytes: verified.atRest.length,
-    }))
-    const [isWritten] = await store.database.commit([{ ...store.objectWrite(verified, read.text), appends }])
+    const before = read.length === 0 ? store.findBefore(verified.object.id) : read[0]
+    const [isWritten] = await store.database.commit([describeObject(verified, before, 'made', store)])
     return isWritten === true
   }
 
@@ -86,8 +83,8 @@ describe('store', () => {
     const first = sealed(edgar)
     const { id, version } = first.object
     assert.equal(await put(first), true)
-    assert.equal(await put(first, { text: undefined }), false, 'it is there meanwhile')
-    const read = { text: store.findText(id) }
+    assert.equal(await put(first, undefined), false, 'it is there meanwhile')
+    const read = store.findBefore(id)
     assert.equal(await put(sealed(edgar, { id, version: version + 1 }), read), true)
     assert.equal(await put(sealed(edgar, { id, version: version + 2 }), read), false, 'another came between')
     assert.equal(store.findObject(id)?.version, version + 1)

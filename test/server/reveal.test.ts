@@ -1,6 +1,5 @@
 /** The third door (protocol §9) to those who may see little: what lists tell them, and how much is read for them. */
 import assert from 'node:assert/strict'
-import { entryText } from '../../objects/store.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, handMessage, handProfile, handUser } from '../support/hand.ts'
@@ -63,9 +62,9 @@ describe('reveal', () => {
     }
   })
 
-  it('a public list of a domain of ours has its server object', async () => {
+  it('a public list of a domain of ours has its server object and what its users made public', async () => {
     const { outcome, ids } = await ask({ of: 'public', owner: 'lenore.org' })
-    assert.deepEqual([outcome, ids], ['found', ['server.lenore.org']])
+    assert.deepEqual([outcome, ids], ['found', ['server.lenore.org', 'pinned.lost@lenore.org']])
   })
 
   it('a hidden user has no list for strangers, nor one that grows', async () => {
@@ -88,6 +87,10 @@ describe('reveal', () => {
     await publish(lost, { id: 'b.lost@lenore.org', public: true })
     const came = await guest.next()
     assert.equal((came.object as FmtpObject).id, 'b.lost@lenore.org')
+    for (const order of ['arrival', 'newest']) {
+      const ofDomain = await ask({ of: 'public', owner: 'lenore.org', order })
+      assert.ok(ofDomain.ids.includes('b.lost@lenore.org') && !ofDomain.ids.includes('b.hidden@lenore.org'))
+    }
     // A friend sees both.
     await change(hidden, { public: false, whitelist: ['lost@lenore.org'] })
     const friend = await connectAs(server, lost)
@@ -123,7 +126,11 @@ describe('reveal', () => {
     const { store } = server.running
     const top = 'long.lost@lenore.org'
     const entry = { id: 'none.lost@lenore.org', version: 1 } as FmtpObject
-    const append = { list: `thread ${top}` as const, value: entryText(entry), bytes: 0 }
+    const append = {
+      list: `thread ${top}` as const,
+      value: JSON.stringify({ id: entry.id, version: entry.version }),
+      bytes: 0,
+    }
     await store.database.commit([{ appends: Array.from({ length: 5001 }, () => append) }])
     await publish(lost, { id: top, public: true })
     const first = await ask({ of: 'thread', top })

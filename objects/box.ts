@@ -1,0 +1,61 @@
+/** A user's box (protocol §9.4): what of an object is written for each user who has it, and taken back. */
+import type { FmtpObject } from '../schemas/object.ts'
+import { type Change, enlist, holdAs, unlist } from './change.ts'
+import type { Database } from './database.ts'
+import { keyOf, listOf } from './layout.ts'
+
+/** The user has this version. `by` forwarded it, where the owner did not write to the user. */
+export interface Boxed {
+  readonly version: number
+  /** Unix ms at which the first version came. */
+  readonly atMs: number
+  /** What it takes of the user's room. */
+  readonly bytes: number
+  readonly by?: string
+}
+
+export function parseBoxed(text: string): Boxed {
+  return JSON.parse(text) as Boxed
+}
+
+export interface Boxing {
+  readonly address: string
+  readonly bytes: number
+  readonly by?: string | undefined
+  readonly nowMs: number
+  /** Text of the box key as it was read, so that nothing stands in a box twice. */
+  readonly boxed: string | undefined
+}
+
+/** Puts the current version of an object into a user's box. */
+export function box(
+  change: Change,
+  object: FmtpObject,
+  { address, bytes, by, nowMs, boxed }: Boxing,
+  database: Pick<Database, 'get'>,
+): void {
+  const key = keyOf.boxed(address, object.id)
+  holdAs(change, key, boxed)
+  const before = boxed === undefined ? undefined : parseBoxed(boxed)
+  const forwarded = by === undefined ? {} : { by }
+  const record: Boxed = { version: object.version, atMs: before?.atMs ?? nowMs, bytes, ...forwarded }
+  change.puts.push([key, JSON.stringify(record)])
+  const listing = { more: forwarded, bytes: bytes - (before?.bytes ?? 0), isNew: before === undefined }
+  enlist(change, listOf.box(address), object, listing, database)
+}
+
+/** Takes an object out of a user's box, and gives its room back. */
+export function unbox(
+  change: Change,
+  object: Pick<FmtpObject, 'id' | 'kind' | 'createdAt' | 'version' | 'deleted'>,
+  { address, boxed }: { readonly address: string; readonly boxed: string },
+  database: Pick<Database, 'get'>,
+): void {
+  const key = keyOf.boxed(address, object.id)
+  change.equals.push([key, boxed])
+  change.dels.push(key)
+  const { bytes } = parseBoxed(boxed)
+  const name = listOf.box(address)
+  unlist(change, name, object, database)
+  if (bytes > 0) change.adjusts.push({ list: name, bytes: -bytes })
+}

@@ -1,0 +1,143 @@
+/**
+ * All that a new version of an object changes in the store besides boxes (docs/architecture.md): its text and credential,
+ * the digest of what it replaces, its lists, its place in the thread, and the answers that waited for it.
+ */
+import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import { addTo, type Change, enlist, findPlaced, holdAs, newChange, unlist } from './change.ts'
+import { keyOf, type ListName, listOf } from './layout.ts'
+import { findPlace, topOf } from './place.ts'
+import { sealedDigest, type VerifiedObject } from './seal.ts'
+import type { Before, Store } from './store.ts'
+
+/** How an object comes: made by a user or a server of ours, handed over for somebody here, or fetched for the cache. */
+export type Coming = 'made' | 'taken' | 'fetched'
+
+/** Answers that wait for one object, and those that one commit joins: more wait on. */
+const waitingMost = 1000
+
+export function describe(
+  verified: VerifiedObject,
+  before: Before | undefined,
+  coming: Coming,
+  store: Store,
+): Change {
+  const { object, atRest } = verified
+  const change = newChange()
+  addTo(change, store.objectWrite(verified, before?.text))
+  if (before !== undefined && before.text !== atRest) replace(change, object, before)
+  if (object.expiresAt !== undefined && before?.object.expiresAt !== object.expiresAt)
+    change.puts.push([keyOf.expires(Date.parse(object.expiresAt), object.id), ''])
+  if (coming === 'made') listPublicly(change, object, before, store)
+  placeInThread(change, verified, before, { coming, store })
+  if (object.kind === 'mark' && coming === 'made') keepFavourite(change, object)
+  return change
+}
+
+/** What is known of the version before. */
+function replace(change: Change, object: FmtpObject, { object: old }: Before): void {
+  const { expiresAt } = old
+  if (expiresAt !== undefined && expiresAt !== object.expiresAt)
+    change.dels.push(keyOf.expires(Date.parse(expiresAt), old.id))
+  const digest = sealedDigest(old)
+  if (topOf(old) !== undefined && digest !== sealedDigest(object))
+    change.puts.push([keyOf.digest(old.id, digest), String(old.version)])
+}
+
+function listPublicly(change: Change, object: FmtpObject, before: Before | undefined, store: Store): void {
+  // Of users there are views, which are asked for by address.
+  if (object.kind === 'user') return
+  const owner = object.owner as Name
+  const names = isAddressName(owner) ? [owner, domainOf(owner)] : [owner]
+  for (const name of names.map(each => listOf.public(each))) {
+    if (object.public === true) enlist(change, name, object, { isNew: before === undefined }, store.database)
+    else if (before?.object.public === true) unlist(change, name, object, store.database)
+  }
+}
+
+function placeInThread(
+  change: Change,
+  verified: VerifiedObject,
+  before: Before | undefined,
+  { coming, store }: { readonly coming: Coming; readonly store: Store },
+): void {
+  const { object } = verified
+  const top = topOf(object)
+  if (top === undefined) return
+  const { database } = store
+  const isNew = before === undefined
+  const thread = listOf.thread(top)
+  // What was only fetched stands in no thread; what stands there follows its versions, however they come.
+  if (coming === 'fetched' && (isNew || findPlaced(thread, object, database).text === undefined)) return
+  if (coming === 'made') change.puts.push([keyOf.spoke(top, object.owner), ''])
+  const place = findPlace(object, store.places)
+  if (!place.isJoined) {
+    wait(change, object, place.waitsFor, store)
+    return
+  }
+  const unjoined = isNew ? undefined : database.get(keyOf.unjoined(object.id))
+  if (unjoined !== undefined) change.dels.push(keyOf.unjoined(object.id))
+  enlist(change, thread, object, { isNew }, database)
+  join(change, verified, thread, store)
+}
+
+/** Keeps an answer out of the list of its thread until what it answers is there. */
+function wait(change: Change, object: FmtpObject, parent: string, { database }: Store): void {
+  const key = keyOf.waiting(parent)
+  const text = database.get(key)
+  const waiting = parseWaiting(text)
+  change.puts.push([keyOf.unjoined(object.id), parent])
+  if (waiting.includes(object.id) || waiting.length >= waitingMost) return
+  holdAs(change, key, text)
+  change.puts.push([key, JSON.stringify([...waiting, object.id])])
+  // The parent may come or join while this is written, and would not see who waits.
+  for (const each of [keyOf.object(parent), keyOf.unjoined(parent)]) holdAs(change, each, database.get(each))
+}
+
+/** Joins the answers that waited for an object, and those that waited for them. */
+function join(change: Change, { object, digest }: VerifiedObject, thread: ListName, store: Store): void {
+  const digests = new Map([[object.id, digest]])
+  const here = new Map<string, Pick<FmtpObject, 'id' | 'parent' | 'top'>>([[object.id, object]])
+  const ports = {
+    findObject: (id: string) => here.get(id) ?? store.places.findObject(id),
+    hasDigest: (id: string, sought: string) =>
+      digests.get(id) === sought || store.places.hasDigest(id, sought),
+    isUnjoined: (id: string) => !here.has(id) && store.places.isUnjoined(id),
+  }
+  let room = waitingMost
+  for (const parent of here.keys()) {
+    const key = keyOf.waiting(parent)
+    const text = store.database.get(key)
+    // Also where none waits: an answer may be written at this moment, which does not see this object yet.
+    holdAs(change, key, text)
+    if (text === undefined) continue
+    const left: string[] = []
+    for (const id of parseWaiting(text)) {
+      const child = store.findBefore(id)
+      if (child === undefined || child.object.parent !== parent) continue
+      const isJoining = room > 0 && findPlace(child.object, ports).isJoined
+      if (!isJoining) {
+        left.push(id)
+        continue
+      }
+      room--
+      here.set(id, child.object)
+      change.equals.push([keyOf.object(id), child.text])
+      change.dels.push(keyOf.unjoined(id))
+      enlist(change, thread, child.object, { isNew: false }, store.database)
+    }
+    if (left.length === 0) change.dels.push(key)
+    else change.puts.push([key, JSON.stringify(left)])
+  }
+}
+
+function parseWaiting(text: string | undefined): readonly string[] {
+  return text === undefined ? [] : (JSON.parse(text) as string[])
+}
+
+function keepFavourite(change: Change, object: FmtpObject): void {
+  const { about, kept } = object as FmtpObject & { readonly about?: string; readonly kept?: boolean }
+  if (about === undefined) return
+  if (kept === true) change.puts.push([keyOf.kept(about, object.owner), object.id])
+  else change.dels.push(keyOf.kept(about, object.owner))
+}
