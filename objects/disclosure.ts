@@ -3,7 +3,10 @@ import type { Message } from '../schemas/message.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 
-/** Users that the asker may speak for; empty for a guest. `hasBoxed` tells whether a user's box holds the object. */
+/**
+ * Whether all of these viewers may see it, since all of them will; a guest has none. `hasBoxed` tells whether a user's box
+ * holds the object.
+ */
 export function maySee(
   object: FmtpObject,
   viewers: readonly string[],
@@ -11,7 +14,9 @@ export function maySee(
 ): boolean {
   if (object.public === true || isOpenUser(object)) return true
   const to = object.kind === 'message' ? ((object as Message).to ?? []) : []
-  return viewers.some(viewer => viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id))
+  const mayOne = (viewer: string): boolean =>
+    viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id)
+  return viewers.length > 0 && viewers.every(mayOne)
 }
 
 /** Everyone's view of a user is for everyone unless the user hides. */

@@ -5,6 +5,7 @@
 import type { Clock } from '../objects/clock.ts'
 import { type DomainKeys, verifySeal } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
+import { isEveryones } from '../objects/view.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import {
@@ -203,6 +204,7 @@ function takeReply({ answer, describes }: Reply, id: ObjectId): FmtpObject | und
   if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)
   const object = parseObject(first.object)
   if (object.id !== id) throw new FmtpError('FMTP_BAD_OBJECT', `asked for ${id}, got ${object.id}`)
+  if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
   return object
 }
 

@@ -34,8 +34,10 @@ import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { createRates } from './delivery/rates.ts'
 import { createAdmit } from './exchange/admit.ts'
+import { Presences } from './exchange/presence.ts'
 import { createPublish } from './exchange/publish.ts'
 import { createReveal } from './exchange/reveal.ts'
+import { createViews } from './exchange/views.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
@@ -165,10 +167,19 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       clock,
       isKnown,
     })
+    const presences = new Presences<Session>(clock)
+    const findView = createViews({
+      clock,
+      findUser: address => accounts.findUser(address),
+      findView: address => accounts.findView(address),
+      homeKey: address => accounts.homeKey(address),
+      findPresence: address => presences.find(address),
+    })
     const reveal = createReveal({
       store,
       accounts,
       lookup,
+      findView,
       hints,
       clock,
       followMs,
@@ -253,7 +264,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       frameBytes: config.limits.frameBytes,
       spendTry: (remote, address) => rates.spendTry(remote, address),
       onIdentified: session => onIdentified(session),
-      onClosed: session => connections.remove(session),
+      onClosed: session => {
+        connections.remove(session)
+        presences.leave(session)
+      },
     }
 
     function onChannel(channel: Channel): void {
@@ -270,6 +284,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(logFailure('peer'))
         courier.wake(standing.name, true)
       }
+      if (standing?.role === 'client') presences.arrive(session, standing.name)
       if (standing?.role === 'client' && !passed.has(session)) {
         passed.add(session)
         passOn(session, standing.name, { store, hints, clock, followMs, reveal, log }).catch(

@@ -19,6 +19,7 @@ import {
 } from '../../objects/seal.ts'
 import type { Before } from '../../objects/store.ts'
 import { findMoved, isNewer } from '../../objects/version.ts'
+import { isEveryones } from '../../objects/view.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -147,6 +148,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const startMs = ports.clock.now()
     checkSize(frame.object, ports.objectBytes)
     const object = parseObject(frame.object)
+    if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
     checkCount(recipients, ports.recipients)

@@ -25,7 +25,7 @@ export interface ListsPorts {
   /** An object that is here, as these viewers may see it. */
   findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined
   /** False where a user of ours hides from these viewers. */
-  isOpen(address: Name, viewers: readonly string[]): boolean
+  isOpen(address: Address, viewers: readonly string[]): boolean
   /** A follow ended because its list could not be read. */
   onFollowFailed(thrown: unknown): void
 }

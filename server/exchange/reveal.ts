@@ -5,23 +5,25 @@
 import type { Clock } from '../../objects/clock.ts'
 import { maySee } from '../../objects/disclosure.ts'
 import type { Hints } from '../../objects/hints.ts'
-import { findMatch } from '../../objects/pattern.ts'
 import type { Store } from '../../objects/store.ts'
 import { type Lookup, type Sought, soughtId } from '../../routing/lookup.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { singleKinds } from '../../schemas/kinds.ts'
-import { domainOf, type Name, nonceOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Address, domainOf, type Name, nonceOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import { createLists } from './lists.ts'
 import type { Standing } from './standing.ts'
+import type { FindView } from './views.ts'
 
 export interface RevealPorts {
   readonly store: Store
   readonly accounts: Accounts
   readonly lookup: Lookup
+  /** The view of a user of ours that all these viewers may have. */
+  readonly findView: FindView
   readonly hints: Hints
   readonly clock: Clock
   /** How often a follower looks at its list without a hint, ms. */
@@ -44,7 +46,7 @@ export function createReveal(ports: RevealPorts): Reveal {
   function findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined {
     const owner = ownerOf(id)
     const isOwnUser = nonceOf(id) === 'user' && accounts.isOwn(owner)
-    const object = isOwnUser ? findUserFor(owner, viewers) : store.findObject(id)
+    const object = isOwnUser ? ports.findView(owner as Address, viewers) : store.findObject(id)
     if (object === undefined || !(isOwnUser || maySee(object, viewers, hasBoxed))) return undefined
     if (hasEnded(object) && !viewers.some(viewer => store.isKept(id, viewer))) return undefined
     return refreshed(object)
@@ -57,15 +59,6 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   function hasBoxed(address: string, id: string): boolean {
     return store.findBoxed(address, id) !== undefined
-  }
-
-  /** The view of a user of ours for these viewers. A hidden user is there for its friends alone. */
-  function findUserFor(address: Name, viewers: readonly string[]): FmtpObject | undefined {
-    const user = accounts.findUser(address)
-    if (user === undefined) return undefined
-    if (viewers.includes(address)) return user
-    const isFriend = viewers.some(viewer => findMatch(user.whitelist, viewer) !== undefined)
-    return user.public === false && !isFriend ? undefined : store.findView('everyone', address)
   }
 
   /** Credentials of our own are renewed on the way out. */
@@ -110,7 +103,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     ...ports,
     isOwn: name => accounts.isOwn(name),
     findFor,
-    isOpen: (address, viewers) => findUserFor(address, viewers) !== undefined,
+    isOpen: (address, viewers) => ports.findView(address, viewers) !== undefined,
   })
 
   const reveal = async (inquiry: Inquiry, standing: Standing): Promise<Answer> => {

@@ -425,7 +425,9 @@ describe('dns', () => {
   })
 
   it('asks for 500 names at the same time', async () => {
-    const resolver = resolve([zone.server], 2000)
+    // Nothing is late here but a machine that has much else to do.
+    const resolver = createResolver({ servers: [zone.server], timeoutMs: 15_000, attemptMs: 5000 })
+    open.push(resolver)
     const answers = await Promise.all(
       Array.from({ length: 500 }, (_, index) => resolver.mx(`h${index}.poe.net`)),
     )
