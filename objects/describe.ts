@@ -4,6 +4,7 @@
  */
 import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import { uncache } from './cached.ts'
 import { addTo, type Change, enlist, findPlaced, holdAs, newChange, unlist } from './change.ts'
 import { keyOf, type ListName, listOf } from './layout.ts'
 import { findPlace, topOf } from './place.ts'
@@ -26,6 +27,9 @@ export function describe(
   const change = newChange()
   addTo(change, store.objectWrite(verified, before?.text))
   if (before !== undefined && before.text !== atRest) replace(change, object, before)
+  // It is the same text, so that the condition on it would not notice that the object is being removed.
+  if (before?.text === atRest) change.absent.push(keyOf.leaving(object.id))
+  if (before !== undefined && coming === 'taken') uncache(change, object.id, store.database)
   if (object.expiresAt !== undefined && before?.object.expiresAt !== object.expiresAt)
     change.puts.push([keyOf.expires(Date.parse(object.expiresAt), object.id), ''])
   if (coming === 'made') listPublicly(change, object, before, store)

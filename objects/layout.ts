@@ -6,6 +6,10 @@
  *     object <id>                          canonical text of the current version, without encryptedKey
  *     view <view> <address>                the same for a view of a user object that its home sealed
  *     foreign <id>                         unix ms at which a foreign object was last heard from its home
+ *     cached <id>                          a foreign object that nobody here asked to keep: bytes, when it was used
+ *     used <unix ms> <id>                  the same, by the time at which it was used
+ *     leaving <id>                         an object that is about to be removed
+ *     retention <address>                  for how many days a user of ours keeps messages
  *     absent <name>                        unix ms at which a home said that there is no such user
  *     boxed <id> <address>                 the user has this object: version, when it came, who forwarded it
  *     digest <id> <digest>                 version of a replaced version that had this digest
@@ -42,6 +46,10 @@ export const keyOf = {
   object: (id: string) => key('object', id),
   view: (view: string, address: string) => key('view', view, address),
   foreign: (id: string) => key('foreign', id),
+  cached: (id: string) => key('cached', id),
+  used: (usedAtMs: number, id: string) => key('used', padded(usedAtMs, msDigits), id),
+  leaving: (id: string) => key('leaving', id),
+  retention: (address: string) => key('retention', address),
   absent: (name: string) => key('absent', name),
   boxed: (address: string, id: string) => key('boxed', id, address),
   digest: (id: string, digest: string) => key('digest', id, digest),
@@ -68,7 +76,7 @@ export const keyOf = {
 } as const
 
 /** Names of lists; each counts its own entries. */
-export type ListName = `${'public' | 'box' | 'thread' | 'outbox'} ${string}`
+export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'cache'} ${string}`
 
 export const listOf = {
   /** Public objects of an owner of ours; of a domain: its own and those of all its users. */
@@ -79,6 +87,8 @@ export const listOf = {
   thread: (top: string): ListName => `thread ${top}`,
   /** Messages, users and tombstones that wait for a domain or were given to it. */
   outbox: (domain: string): ListName => `outbox ${domain}`,
+  /** Has no entries, only bytes: what the cache of foreign objects takes. */
+  cache: 'cache foreign' as ListName,
 } as const
 
 /** A half-open range of keys. */
@@ -114,6 +124,11 @@ export function kindsAfter(list: ListName, kind: string | undefined): Range {
 /** All that says to end until this time, the earliest first. */
 export function expiresUntil(nowMs: number): Range {
   return { gt: rangeOf('expires').gt, lt: key('expires', padded(nowMs + 1, msDigits)) }
+}
+
+/** What stands in a list and was made before this time, in the order of making. */
+export function madeBefore(list: ListName, kind: string, untilMs: number): Range {
+  return { gt: rangeOf('newest', list, kind).gt, lt: key('newest', list, kind, padded(untilMs, msDigits)) }
 }
 
 /**

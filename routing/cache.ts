@@ -1,5 +1,6 @@
 /** Foreign objects that were fetched, and names that their home says do not exist (protocol §10.2). */
 import { box, parseBoxed } from '../objects/box.ts'
+import { cache } from '../objects/cached.ts'
 import { newChange } from '../objects/change.ts'
 import { describe } from '../objects/describe.ts'
 import { keyOf } from '../objects/layout.ts'
@@ -24,10 +25,14 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
     if (isKept && before !== undefined) {
       const moved = findMoved(object, before.object)
       if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
-      for (const { address, boxed } of await store.findHolders(object.id)) {
+    }
+    const holders = before === undefined ? [] : await store.findHolders(object.id)
+    if (isKept) {
+      for (const { address, boxed } of holders) {
         const { by } = parseBoxed(boxed)
         box(change, object, { address, bytes: atRest.length, by, nowMs, boxed }, store.database)
       }
+      if (holders.length === 0) cache(change, object.id, { bytes: atRest.length, nowMs }, store.database)
     }
     change.puts.push([keyOf.foreign(object.id), String(nowMs)])
     change.dels.push(keyOf.absent(object.id))

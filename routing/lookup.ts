@@ -54,6 +54,10 @@ export interface LookupPorts {
   /** In whose name foreign domains are called. */
   readonly as: Domain
   onStep(sought: string, step: Step): void
+  /** A foreign object was given from here. */
+  onUse(id: ObjectId): void
+  /** A foreign object was kept, and takes room. */
+  onKept(): void
 }
 
 export type Lookup = (sought: Sought) => Promise<LookupOutcome>
@@ -85,6 +89,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         note.add('cache', found === undefined ? 'miss' : 'ok', { about, ageMs: found?.ageMs })
         if (found === undefined || found.ageMs > limits.userStaleMs) return undefined
         if (found.ageMs > limits.userFreshMs) refresh(id, about)
+        if (found.object !== 'absent') ports.onUse(id)
         return found
       },
     }
@@ -133,10 +138,14 @@ export function createLookup(ports: LookupPorts): Lookup {
   async function keep(object: FmtpObject, note: Note): Promise<FmtpObject> {
     if (object.version > clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
-    return note.step('seal', { id: object.id }, async () => {
+    const id = object.id as ObjectId
+    return note.step('seal', { id }, async () => {
       const verdict = await verifySeal(object, ports.keys, clock.now())
       if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
-      return keepFetched(store, verdict.verified, clock.now())
+      const kept = await keepFetched(store, verdict.verified, clock.now())
+      ports.onUse(id)
+      ports.onKept()
+      return kept
     })
   }
 

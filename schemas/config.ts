@@ -157,6 +157,12 @@ export const configSchema = Type.Object(
       ),
       recipients: count(limits.recipients, 1, 100_000, 'Recipients of one describe.'),
       boxBytes: count(limits.boxBytes, mib, 1024 * 1024 * gib, "Room in one user's box, in bytes."),
+      cacheBytes: count(
+        limits.cacheBytes,
+        64 * kib,
+        1024 * 1024 * gib,
+        'Room for objects of other domains that nobody here has in a box or among favourites, in bytes; the least recently used go first.',
+      ),
       windowFrames: count(
         limits.windowFrames,
         1,

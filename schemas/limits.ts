@@ -64,6 +64,10 @@ export const limits = {
   peersAtOnce: 20,
 
   boxBytes: 1024 * mib,
+  cacheBytes: 1024 * mib,
+  cacheUsedMs: dayMs,
+  upkeepMs: hourMs,
+  keepLeastMs: 6 * dayMs,
   devices: 60,
   accountMemoryMs: 5 * secondMs,
 

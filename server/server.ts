@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { noteUse } from '../objects/cached.ts'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import { type Clock, systemClock } from '../objects/clock.ts'
 import { Database } from '../objects/database.ts'
@@ -46,12 +47,14 @@ import { Session, type SessionPorts } from './protocol/session.ts'
 import { dialChannel } from './transports/dial.ts'
 import { listenHttp } from './transports/http.ts'
 import { type Listener, listenTcp } from './transports/tcp.ts'
+import { Upkeep } from './upkeep.ts'
 import { createWeb } from './web/app.ts'
 
 export interface RunningServer extends AsyncDisposable {
   readonly store: Store
   readonly accounts: Accounts
   readonly domains: OwnDomains
+  readonly upkeep: Upkeep
   readonly tcp: readonly Listener[]
   readonly http: readonly Listener[]
   /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
@@ -149,6 +152,16 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       if (!isHit) log.info({ climb, about, ...step }, 'route')
       else if (log.isDebug) log.debug({ climb, about, ...step }, 'route')
     }
+    const upkeep = closing.use(
+      new Upkeep({
+        store,
+        clock,
+        cacheBytes: config.limits.cacheBytes,
+        isOwn: name => accounts.isOwn(name),
+        onDone: record => log.info({ ...record }, 'upkeep'),
+        onFailed: logFailure('upkeep'),
+      }),
+    )
     const lookup = createLookup({
       store,
       keys,
@@ -158,6 +171,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       isOwnDomain: domain => accounts.isOwnDomain(domain),
       findOwn: (id: ObjectId) => reveal.findFor(id, []),
       onStep: onStep('lookup'),
+      onUse: id => {
+        noteUse(id, clock.now(), database).catch(logFailure('cache'))
+      },
+      onKept: () => {
+        upkeep.evict().catch(logFailure('cache'))
+      },
     })
 
     const rates = createRates({
@@ -351,6 +370,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       store,
       accounts,
       domains,
+      upkeep,
       tcp,
       http,
       serve: onChannel,

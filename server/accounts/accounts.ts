@@ -279,7 +279,10 @@ export class Accounts {
     const keys = await this.liveKeys(address)
     const view = this.#viewWrite(user, keys, this.homeKey(address))
     const listed = listedWrite(user, before)
-    return { ...view, puts: [...view.puts, ...listed.puts], dels: listed.dels }
+    const retention = keyOf.retention(address)
+    const [puts, dels] =
+      user.keepDays === undefined ? [[], [retention]] : [[[retention, String(user.keepDays)] as const], []]
+    return { ...view, puts: [...view.puts, ...listed.puts, ...puts], dels: [...listed.dels, ...dels] }
   }
 
   /**

@@ -82,8 +82,8 @@ export function createLists(ports: ListsPorts): RevealList {
   function readCursor(text: string, isNewest: boolean): string {
     const [epoch, digits = ''] = text.split('.')
     if (epoch !== store.database.epoch) throw new FmtpError('FMTP_CURSOR_LOST', text)
-    if (isNewest ? digits.length !== positionDigits : digits.length > arrivalDigits)
-      throw new FmtpError('FMTP_BAD_FRAME', `${text} is no cursor of this order`)
+    const isWrong = isNewest ? digits.length !== positionDigits : digits.length > arrivalDigits
+    if (isWrong) throw new FmtpError('FMTP_BAD_FRAME', `${text} is no cursor of this order`)
     return digits
   }
 
@@ -194,6 +194,9 @@ export function createLists(ports: ListsPorts): RevealList {
     const owner = list.slice(list.lastIndexOf(' ') + 1) as Name
     if (query.of === 'public' && isAddressName(owner) && !ports.isOpen(owner, viewers))
       return { outcome: 'found', cursor: isNewest ? endOf(after) : cursorText(after ?? 0), complete: true }
+    // The list began anew, because all that stood in it had ended. A stranger is not told that there is a list.
+    if (!isNewest && isOwn && Number(after ?? 0) > store.database.head(list).number)
+      throw new FmtpError('FMTP_CURSOR_LOST', query.after)
     if (!isNewest) {
       const page = await sendArrivals(reading, Number(after ?? 0), limit)
       if (isFollowing) followArrivals(reading, page.last).catch(ports.onFollowFailed)

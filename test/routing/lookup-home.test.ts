@@ -67,6 +67,8 @@ describe('lookup, by what the home answers', () => {
       findOwn: () => undefined,
       isOwnDomain: () => false,
       as: parseDomain('poe.net'),
+      onUse: () => undefined,
+      onKept: () => undefined,
       onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),
     })
   })

@@ -319,6 +319,7 @@ describe('config', () => {
         frameBytes: limits.frameBytes,
         recipients: limits.recipients,
         boxBytes: limits.boxBytes,
+        cacheBytes: limits.cacheBytes,
         windowFrames: limits.windowFrames,
         windowBytes: limits.windowBytes,
         sessionsPerPeer: 8,

@@ -1,0 +1,82 @@
+/**
+ * Takes objects away again (docs/architecture.md): out of a box, and out of the store when nobody holds them. An object
+ * that somebody is given at the same moment stays: the removal says first that it is coming, then looks, then removes.
+ */
+import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import { unbox } from './box.ts'
+import { uncache } from './cached.ts'
+import { type Change, newChange, type Placed, unlist } from './change.ts'
+import { entriesAfter, keyOf, lastPart, listOf, rangeOf } from './layout.ts'
+import { topOf } from './place.ts'
+import type { Store } from './store.ts'
+
+const digestsMost = 10_000
+
+/** Takes an object out of one user's box. False where it was not there, or changed meanwhile. */
+export async function leaveBox(store: Store, id: string, address: string): Promise<boolean> {
+  const before = store.findBefore(id)
+  const boxed = store.findBoxedText(address, id)
+  if (before === undefined || boxed === undefined) return false
+  const change = newChange()
+  change.equals.push([keyOf.object(id), before.text])
+  unbox(change, before.object, { address, boxed }, store.database)
+  const [isWritten] = await store.database.commit([change])
+  return isWritten === true
+}
+
+/** True where somebody here has it on purpose: in a box, or among the favourites. */
+export async function isHeld(store: Store, id: string): Promise<boolean> {
+  for (const sort of ['boxed', 'kept'] as const)
+    if ((await store.database.scan(rangeOf(sort, id), { limit: 1 })).length > 0) return true
+  return false
+}
+
+/** Removes an object with all that was written for it, unless somebody holds it. True where it is gone. */
+export async function removeUnheld(store: Store, id: string): Promise<boolean> {
+  const { database } = store
+  const leaving = keyOf.leaving(id)
+  await database.commit([{ puts: [[leaving, '']], isRelaxed: true }])
+  const before = store.findBefore(id)
+  const change = newChange()
+  change.dels.push(leaving)
+  if (before === undefined || (await isHeld(store, id))) {
+    await database.commit([{ ...change, isRelaxed: true }])
+    return before === undefined
+  }
+  const { object, text } = before
+  change.equals.push([keyOf.object(id), text], [leaving, ''])
+  change.dels.push(keyOf.object(id), keyOf.foreign(id), keyOf.unjoined(id))
+  if (object.expiresAt !== undefined) change.dels.push(keyOf.expires(Date.parse(object.expiresAt), id))
+  for (const [key] of await database.scan(rangeOf('digest', id), { limit: digestsMost }))
+    change.dels.push(key)
+  const owner = object.owner as Name
+  const owners = isAddressName(owner) ? [owner, domainOf(owner)] : [owner]
+  const top = topOf(object)
+  const lists = [
+    ...owners.map(each => listOf.public(each)),
+    ...(top === undefined ? [] : [listOf.thread(top)]),
+  ]
+  for (const list of lists) unlist(change, list, object, database)
+  if (top === id) await forgetThread(change, id, store)
+  uncache(change, id, database)
+  const [isWritten] = await database.commit([{ ...change, isRelaxed: true }])
+  if (isWritten !== true) await database.commit([{ dels: [leaving], isRelaxed: true }])
+  return isWritten === true
+}
+
+/** With its top goes a thread in which nothing else stands. A cursor of it is ahead of the list then, and lost. */
+async function forgetThread(change: Change, top: string, { database }: Store): Promise<void> {
+  const thread = listOf.thread(top)
+  const key = keyOf.head(thread)
+  const head = database.get(key)
+  if (head === undefined) return
+  const rows = await database.scan(entriesAfter(thread, 0), { limit: 2 })
+  if (rows.some(([, value]) => (JSON.parse(value) as Placed).id !== top)) return
+  change.equals.push([key, head])
+  change.dels.push(key)
+}
+
+/** Removals that a crash ended are done again. */
+export async function finishRemovals(store: Store): Promise<void> {
+  for (const [key] of await store.database.scan(rangeOf('leaving'))) await removeUnheld(store, lastPart(key))
+}

@@ -1,0 +1,174 @@
+/**
+ * What is done now and then so that the store holds what it should (protocol §6.6, §10.2): objects that have ended go, and
+ * messages that their user does not keep any longer, and what the cache has no room for. Each is a range scan of just that.
+ */
+
+import type { Placed } from '../objects/change.ts'
+import type { Clock } from '../objects/clock.ts'
+import { expiresUntil, keyOf, lastPart, listOf, madeBefore, rangeOf } from '../objects/layout.ts'
+import { finishRemovals, leaveBox, removeUnheld } from '../objects/removal.ts'
+import type { Store } from '../objects/store.ts'
+import { limits } from '../schemas/limits.ts'
+import { type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
+
+export interface UpkeepPorts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly cacheBytes: number
+  isOwn(name: Name): boolean
+  onDone(record: UpkeepRecord): void
+  onFailed(thrown: unknown): void
+}
+
+/** How many objects went, and why. */
+export interface UpkeepRecord {
+  readonly ended: number
+  readonly retired: number
+  readonly evicted: number
+}
+
+const page = 500
+const dayMs = 86_400_000
+/** What the cache is emptied to, so that not every object that comes makes another go. */
+const roomShare = 0.95
+
+export class Upkeep implements AsyncDisposable {
+  readonly #ports: UpkeepPorts
+  readonly #stopping = new AbortController()
+  readonly #running: Promise<void>
+  #last: Promise<unknown> = Promise.resolve()
+  #evicting: Promise<number> | undefined
+
+  constructor(ports: UpkeepPorts) {
+    this.#ports = ports
+    this.#running = this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { clock, store, onFailed } = this.#ports
+    const { signal } = this.#stopping
+    await finishRemovals(store).catch(onFailed)
+    while (!signal.aborted) {
+      await this.once().catch(onFailed)
+      if (!signal.aborted) await clock.sleep(limits.upkeepMs, signal)
+    }
+  }
+
+  /** All of it once, after what is under way. */
+  once(): Promise<UpkeepRecord> {
+    const next = this.#last.then(() => this.#work())
+    this.#last = next.catch(() => undefined)
+    return next
+  }
+
+  async #work(): Promise<UpkeepRecord> {
+    const { store, onDone } = this.#ports
+    const record = {
+      ended: await this.#end(),
+      retired: await this.#retire(),
+      evicted: await this.evict(),
+    }
+    await this.#forgetAbsent(store)
+    if (Object.values(record).some(count => count > 0)) onDone(record)
+    return record
+  }
+
+  /** Objects that say themselves when they end: out of every box but of those who keep them. */
+  async #end(): Promise<number> {
+    const { store, clock } = this.#ports
+    let ended = 0
+    for await (const [key] of this.#rows(() => expiresUntil(clock.now()))) {
+      const id = lastPart(key)
+      for (const { address } of await store.findHolders(id))
+        if (!store.isKept(id, address)) await leaveBox(store, id, address)
+      if (await removeUnheld(store, id)) ended++
+    }
+    return ended
+  }
+
+  /** Messages that are older than their user keeps them. What a user of ours wrote may still be on its way. */
+  async #retire(): Promise<number> {
+    const { store, clock, isOwn } = this.#ports
+    let retired = 0
+    for await (const [key, days] of this.#rows(() => rangeOf('retention'))) {
+      const address = lastPart(key)
+      const untilMs = clock.now() - Number(days) * dayMs
+      for await (const [, value] of this.#rows(() => madeBefore(listOf.box(address), 'message', untilMs))) {
+        const { id, version } = JSON.parse(value) as Placed
+        const boxed = store.findBoxed(address, id)
+        const isOwnObject = isOwn(ownerOf(id as ObjectId))
+        const isUnderWay = isOwnObject && version > clock.now() - limits.keepLeastMs
+        // It may have been made long before it came.
+        if (boxed === undefined || boxed.atMs >= untilMs || isUnderWay || store.isKept(id, address)) continue
+        if (!(await leaveBox(store, id, address))) continue
+        retired++
+        await removeUnheld(store, id)
+      }
+    }
+    return retired
+  }
+
+  /** Makes room in the cache, the least recently used first; one at a time. */
+  evict(): Promise<number> {
+    this.#evicting ??= this.#evict().finally(() => {
+      this.#evicting = undefined
+    })
+    return this.#evicting
+  }
+
+  async #evict(): Promise<number> {
+    const { store, clock, cacheBytes } = this.#ports
+    const { database } = store
+    if (database.head(listOf.cache).bytes <= cacheBytes) return 0
+    let evicted = 0
+    for await (const [key] of this.#rows(() => rangeOf('used'))) {
+      if (database.head(listOf.cache).bytes <= cacheBytes * roomShare) break
+      const id = lastPart(key)
+      if (await removeUnheld(store, id)) evicted++
+      // Somebody keeps it: it is looked at again when all others were.
+      else await this.#putOff(key, id, clock.now())
+    }
+    return evicted
+  }
+
+  async #putOff(key: string, id: string, nowMs: number): Promise<void> {
+    const { database } = this.#ports.store
+    const text = database.get(keyOf.cached(id))
+    if (text === undefined) {
+      await database.commit([{ dels: [key], isRelaxed: true }])
+      return
+    }
+    const record = JSON.stringify({ ...JSON.parse(text), usedAtMs: nowMs })
+    const puts = [[keyOf.cached(id), record] as const, [keyOf.used(nowMs, id), ''] as const]
+    await database.commit([{ equals: [[keyOf.cached(id), text]], puts, dels: [key], isRelaxed: true }])
+  }
+
+  /** That a name was absent is believed for a minute only. */
+  async #forgetAbsent(store: Store): Promise<void> {
+    const nowMs = this.#ports.clock.now()
+    for await (const [key, atMs] of this.#rows(() => rangeOf('absent')))
+      if (Number(atMs) + limits.absentMs < nowMs)
+        await store.database.commit([{ equals: [[key, atMs]], dels: [key], isRelaxed: true }])
+  }
+
+  /** Each row of a range once, page by page, until the end or the server's. */
+  async *#rows(range: () => { gt: string; lt: string }): AsyncGenerator<readonly [string, string]> {
+    const { database } = this.#ports.store
+    for (let { gt, lt } = range(); !this.#stopping.signal.aborted; ) {
+      const rows = await database.scan({ gt, lt }, { limit: page })
+      for (const row of rows) {
+        if (this.#stopping.signal.aborted) return
+        yield row
+      }
+      const [last] = rows.at(-1) ?? []
+      if (last === undefined || rows.length < page) return
+      gt = last
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+    await this.#evicting
+  }
+}
