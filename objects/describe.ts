@@ -4,6 +4,7 @@
  */
 import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import { attach } from './attached.ts'
 import { uncache } from './cached.ts'
 import { addTo, type Change, enlist, findPlaced, holdAs, newChange, unlist } from './change.ts'
 import { keyOf, type ListName, listOf } from './layout.ts'
@@ -32,6 +33,10 @@ export function describe(
   if (before !== undefined && coming === 'taken') uncache(change, object.id, store.database)
   if (object.expiresAt !== undefined && before?.object.expiresAt !== object.expiresAt)
     change.puts.push([keyOf.expires(Date.parse(object.expiresAt), object.id), ''])
+  if (before?.text !== atRest) {
+    const attaching = { before: before?.object, object, isProven: coming === 'made' }
+    attach(change, object.id, attaching, store.database)
+  }
   if (coming === 'made') listPublicly(change, object, before, store)
   placeInThread(change, verified, before, { coming, store })
   if (object.kind === 'mark' && coming === 'made') keepFavourite(change, object)

@@ -18,6 +18,11 @@
  *     spoke <top> <address>                a user of ours said something in this thread
  *     kept <id> <address>                  a user of ours has it among the favourites
  *     expires <unix ms> <id>               an object that says when it ends
+ *     blob <sha256>                        bytes that are here: how many, since when
+ *     attached <sha256> <id>               an object names this blob: format, name, who may have it
+ *     uploaded <sha256> <address>          a user of ours put it here, and its bytes count as theirs
+ *     loose <sha256>                       unix ms since when no object names it; 0 where none does any more
+ *     blob-leaving <sha256>                a blob that is about to be removed
  *     credential <thumbprint> <owner>      encryptedKey of that key: the newest that was seen or issued
  *     head <list>                          "<last number> <bytes of all entries>"
  *     entry <list> <number>                one entry of a list: the newest of its object
@@ -58,6 +63,11 @@ export const keyOf = {
   spoke: (top: string, address: string) => key('spoke', top, address),
   kept: (id: string, address: string) => key('kept', id, address),
   expires: (expiresAtMs: number, id: string) => key('expires', padded(expiresAtMs, msDigits), id),
+  blob: (sha256: string) => key('blob', sha256),
+  attached: (sha256: string, id: string) => key('attached', sha256, id),
+  uploaded: (sha256: string, address: string) => key('uploaded', sha256, address),
+  loose: (sha256: string) => key('loose', sha256),
+  blobLeaving: (sha256: string) => key('blob-leaving', sha256),
   credential: (thumbprint: string, owner: string) => key('credential', thumbprint, owner),
   head: (list: ListName) => key('head', list),
   entry: (list: ListName, number: number) => key('entry', list, padded(number)),
@@ -76,7 +86,7 @@ export const keyOf = {
 } as const
 
 /** Names of lists; each counts its own entries. */
-export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'cache'} ${string}`
+export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'cache' | 'blobs'} ${string}`
 
 export const listOf = {
   /** Public objects of an owner of ours; of a domain: its own and those of all its users. */
@@ -87,6 +97,8 @@ export const listOf = {
   thread: (top: string): ListName => `thread ${top}`,
   /** Messages, users and tombstones that wait for a domain or were given to it. */
   outbox: (domain: string): ListName => `outbox ${domain}`,
+  /** Has no entries, only bytes: the blobs that a user put here. */
+  blobs: (address: string): ListName => `blobs ${address}`,
   /** Has no entries, only bytes: what the cache of foreign objects takes. */
   cache: 'cache foreign' as ListName,
 } as const

@@ -3,6 +3,7 @@
  * that somebody is given at the same moment stays: the removal says first that it is coming, then looks, then removes.
  */
 import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import { attach } from './attached.ts'
 import { unbox } from './box.ts'
 import { uncache } from './cached.ts'
 import { type Change, newChange, type Placed, unlist } from './change.ts'
@@ -57,6 +58,7 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
     ...(top === undefined ? [] : [listOf.thread(top)]),
   ]
   for (const list of lists) unlist(change, list, object, database)
+  attach(change, id, { before: object, object: undefined, isProven: false }, database)
   if (top === id) await forgetThread(change, id, store)
   uncache(change, id, database)
   const [isWritten] = await database.commit([{ ...change, isRelaxed: true }])

@@ -93,10 +93,10 @@ export const configSchema = Type.Object(
       key: file('PEM file of the private key that belongs to the certificate.'),
       maxConnections: count(10_000, 1, 1_000_000, 'Connections open at once; more are closed unread.'),
       requestTimeoutMs: count(
-        30_000,
+        600_000,
         100,
         3_600_000,
-        'Time that a request may take to arrive whole, in milliseconds.',
+        'Time that a request may take to arrive whole, also that of a large blob, in milliseconds.',
       ),
       headersTimeoutMs: count(
         10_000,
@@ -162,6 +162,13 @@ export const configSchema = Type.Object(
         64 * kib,
         1024 * 1024 * gib,
         'Room for objects of other domains that nobody here has in a box or among favourites, in bytes; the least recently used go first.',
+      ),
+      blobBytes: count(limits.blobBytes, 64 * kib, 1024 * gib, 'The largest blob, in bytes.'),
+      userBlobBytes: count(
+        limits.userBlobBytes,
+        64 * kib,
+        1024 * 1024 * gib,
+        'Room for the blobs that one user uploads, in bytes.',
       ),
       windowFrames: count(
         limits.windowFrames,

@@ -82,6 +82,13 @@ export const failures = {
   FMTP_PARENT: permanent('The parent of this object is another than it says.', 409),
   FMTP_NOT_OWNER: permanent('This object belongs to somebody else.', 403),
 
+  // blobs (protocol §9.8)
+  FMTP_BLOB_HASH: permanent('These bytes have another SHA-256 than their name.'),
+  FMTP_BLOB_TOO_LARGE: permanent('This blob is larger than the limit.', 413),
+  FMTP_NO_BLOB: permanent('A blob that this object names is not here. Upload it first.', 409),
+  FMTP_NO_ROOM: permanent('There is no room left for your blobs. Delete what you do not need.', 507),
+  FMTP_UNAUTHORIZED: permanent('This request does not prove who makes it.', 401),
+
   // admission (protocol §8)
   FMTP_NO_RECIPIENT: permanent('The describe names nobody it is for.'),
   FMTP_TOO_MANY_RECIPIENTS: permanent('More recipients than the limit.', 413),

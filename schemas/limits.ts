@@ -65,6 +65,9 @@ export const limits = {
 
   boxBytes: 1024 * mib,
   cacheBytes: 1024 * mib,
+  blobBytes: 50 * mib,
+  userBlobBytes: 2048 * mib,
+  looseMs: dayMs,
   cacheUsedMs: dayMs,
   upkeepMs: hourMs,
   keepLeastMs: 6 * dayMs,

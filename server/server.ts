@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import { type Clock, systemClock } from '../objects/clock.ts'
@@ -38,6 +39,7 @@ import { createAdmit } from './exchange/admit.ts'
 import { Presences } from './exchange/presence.ts'
 import { createPublish } from './exchange/publish.ts'
 import { createReveal } from './exchange/reveal.ts'
+import { createShelf } from './exchange/shelf.ts'
 import { createViews } from './exchange/views.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
@@ -157,6 +159,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         store,
         clock,
         cacheBytes: config.limits.cacheBytes,
+        sweepBlobs: () => shelf.sweep(),
         isOwn: name => accounts.isOwn(name),
         onDone: record => log.info({ ...record }, 'upkeep'),
         onFailed: logFailure('upkeep'),
@@ -210,6 +213,17 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
       boxBytes: config.limits.boxBytes,
     }
+    const blobs = await FileBlobs.open(join(config.data, 'blobs'), name =>
+      log.error({ sha256: name, advice: 'put it back from a backup' }, 'blob.damaged'),
+    )
+    const shelf = createShelf({
+      store,
+      blobs,
+      clock,
+      blobBytes: config.limits.blobBytes,
+      userBlobBytes: config.limits.userBlobBytes,
+      maySee: (id, viewer) => reveal.findFor(id, viewer === undefined ? [] : [viewer]) !== undefined,
+    })
     const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
@@ -228,6 +242,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const publish = createPublish({
       ...judging,
+      findBlob: (sha256, by) => shelf.findFor(sha256, by),
       accounts,
       keys,
       clock,
@@ -336,6 +351,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const web = createWeb({
       reveal,
       accounts,
+      shelf,
+      clock,
       log,
       isBehindProxy: config.http.behindProxy,
       spendRequest: remote => rates.spendRequest(remote),

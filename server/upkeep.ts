@@ -16,6 +16,8 @@ export interface UpkeepPorts {
   readonly clock: Clock
   readonly cacheBytes: number
   isOwn(name: Name): boolean
+  /** Removes blobs that no object names. Resolves with how many. */
+  sweepBlobs(): Promise<number>
   onDone(record: UpkeepRecord): void
   onFailed(thrown: unknown): void
 }
@@ -25,6 +27,7 @@ export interface UpkeepRecord {
   readonly ended: number
   readonly retired: number
   readonly evicted: number
+  readonly blobs: number
 }
 
 const page = 500
@@ -67,6 +70,7 @@ export class Upkeep implements AsyncDisposable {
       ended: await this.#end(),
       retired: await this.#retire(),
       evicted: await this.evict(),
+      blobs: await this.#ports.sweepBlobs(),
     }
     await this.#forgetAbsent(store)
     if (Object.values(record).some(count => count > 0)) onDone(record)

@@ -4,7 +4,7 @@
  */
 import { fromBase64url, toBase64url } from './base64url.ts'
 
-export type JwsType = 'fmtp-key' | 'fmtp-hash' | 'fmtp-hello'
+export type JwsType = 'fmtp-key' | 'fmtp-hash' | 'fmtp-hello' | 'fmtp-http'
 
 /** A private key that can be used but not read. */
 export interface Signer {

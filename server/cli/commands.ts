@@ -29,14 +29,14 @@ const commands: readonly Command[] = [
   },
   {
     name: 'send',
-    takes: 'ADDRESS[,ADDRESS…] TEXT [--subject S] [--reply ID]',
+    takes: 'ADDRESS[,ADDRESS…] TEXT [--subject S] [--reply ID] [--attach FILE]…',
     does: 'sends a message; TEXT - reads it from standard input',
     run: async args => (await import('./send.ts')).send(args),
   },
   {
     name: 'get',
-    takes: 'ADDRESS | --id ID',
-    does: "shows somebody's object, wherever it is",
+    takes: 'ADDRESS | --id ID [--save FOLDER]',
+    does: "shows somebody's object, wherever it is; --save writes its attachments to files",
     run: async args => (await import('./get.ts')).get(args),
   },
   {

@@ -2,7 +2,9 @@
 import { parseArgs } from 'node:util'
 import { FmtpError } from '../../schemas/failures.ts'
 import { parseName, parseObjectId } from '../../schemas/names.ts'
+import { parseObject } from '../../schemas/parse.ts'
 import { answerError } from '../../wire/pairing.ts'
+import { saveAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice } from './identity.ts'
 
@@ -10,18 +12,25 @@ export async function get(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { as: { type: 'string' }, id: { type: 'string' }, json: { type: 'boolean', default: false } },
+    options: {
+      as: { type: 'string' },
+      id: { type: 'string' },
+      save: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
   })
   const [address] = positionals
   if ((address === undefined) === (values.id === undefined)) {
     throw new FmtpError('FMTP_BAD_NAME', 'usage: fmtp get ADDRESS, or fmtp get --id ID')
   }
   const sought = values.id === undefined ? { address: parseName(address) } : { id: parseObjectId(values.id) }
-  const connection = await connectDevice(requireDevice(values.as))
+  const device = requireDevice(values.as)
+  const connection = await connectDevice(device)
   try {
     const { answer, describes } = await connection.request({ ...sought, effort: 'lookup' })
     const [first] = describes
     if (first === undefined) throw answerError(answer)
+    if (values.save !== undefined) await saveAll(device, parseObject(first.object), values.save)
     process.stdout.write(`${JSON.stringify(first.object, undefined, values.json ? undefined : 2)}\n`)
     return 0
   } finally {

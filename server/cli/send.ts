@@ -12,6 +12,7 @@ import { parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import { parseObject } from '../../schemas/parse.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
+import { uploadAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
 import { type Device, devicePair, requireDevice } from './identity.ts'
 
@@ -23,19 +24,22 @@ export async function send(args: string[]): Promise<number> {
       as: { type: 'string' },
       subject: { type: 'string' },
       reply: { type: 'string' },
+      attach: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
     },
   })
   const [recipients, ...words] = positionals
-  if (recipients === undefined || words.length === 0)
+  if (recipients === undefined || (words.length === 0 && values.attach.length === 0))
     throw new FmtpError('FMTP_NO_RECIPIENT', 'usage: fmtp send ADDRESS TEXT')
   const body = words.length === 1 && words[0] === '-' ? await readText(process.stdin) : words.join(' ')
   const to = recipients.split(',').map(parseAddress)
   const device = requireDevice(values.as)
   const connection = await connectDevice(device)
   try {
+    const attachments = await uploadAll(device, values.attach)
     const nowMs = Date.now()
     const unsealed: Unsealed<Message> = {
+      ...(attachments.length === 0 ? {} : { attachments }),
       body,
       createdAt: new Date(nowMs).toISOString(),
       format: 'text/plain',

@@ -2,11 +2,13 @@
  * The second door: a user of ours makes an object (protocol §9.5). A draft is filled and sealed with the home key; a
  * finished object is verified and taken as it is. Object, boxes and outbox entries are one write.
  */
+import { type Attached, attachedTo } from '../../objects/attached.ts'
 import { box } from '../../objects/box.ts'
 import { addTo, type Change } from '../../objects/change.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { maySee } from '../../objects/disclosure.ts'
+import { keyOf } from '../../objects/layout.ts'
 import { findPlace } from '../../objects/place.ts'
 import {
   type DomainKeys,
@@ -40,6 +42,11 @@ export interface PublishPorts extends JudgePorts {
   readonly objectBytes: number
   /** How many an object may be written to. */
   readonly recipients: number
+  /** Text of the key of a blob that is here, and that the author has uploaded or may have. */
+  findBlob(
+    sha256: string,
+    by: { readonly secret: string | undefined; readonly author: Address },
+  ): Promise<string | undefined>
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -183,6 +190,11 @@ export function createPublish(ports: PublishPorts): Publish {
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
     const change = describe(verified, before, 'made', store)
+    for (const [sha256, { secret }] of newlyAttached(object, before?.object)) {
+      const blob = await ports.findBlob(sha256, { secret, author: object.owner as Address })
+      if (blob === undefined) throw new FmtpError('FMTP_NO_BLOB', sha256)
+      change.equals.push([keyOf.blob(sha256), blob])
+    }
     // Room is kept for what others send: a full box must not keep its owner from writing, or from deleting.
     boxFor(change, verified, object.owner, store.findBoxedText(object.owner, object.id), 0)
     const results = addressLocally(change, verified, local)
@@ -227,6 +239,12 @@ export function createPublish(ports: PublishPorts): Publish {
       return { outcome: 'stored', results, id, version }
     }
   }
+}
+
+/** Blobs that this version names and the one before did not. */
+function newlyAttached(object: FmtpObject, before: Before['object'] | undefined): [string, Attached][] {
+  const old = before === undefined ? new Map<string, Attached>() : attachedTo(before)
+  return [...attachedTo(object)].filter(([sha256]) => !old.has(sha256))
 }
 
 const nothing: AttachedWrite = { absent: [], equals: [], puts: [], dels: [] }

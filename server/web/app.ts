@@ -1,17 +1,22 @@
 /** The web side (protocol §9.7): public objects as JSON, the log-in page, health. A thin way to `reveal`. */
 import Router from '@koa/router'
 import Koa from 'koa'
+import type { Clock } from '../../objects/clock.ts'
 import { sha256Text } from '../../objects/keys.ts'
 import { type FailureCode, FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
 import { makeObjectId, type ObjectId, ownerOf, parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { Reveal } from '../exchange/reveal.ts'
+import type { Shelf } from '../exchange/shelf.ts'
 import type { Log } from '../log.ts'
+import { routeBlobs } from './blobs.ts'
 import { loginPage } from './login-page.ts'
 
 export interface WebPorts {
   readonly reveal: Reveal
   readonly accounts: Accounts
+  readonly shelf: Shelf
+  readonly clock: Clock
   readonly log: Log
   /** True: a proxy says who asks, in the last address of X-Forwarded-For. */
   readonly isBehindProxy: boolean
@@ -36,8 +41,14 @@ export function createWeb(ports: WebPorts): Koa {
     answerObject(context, makeObjectId('user', parseAddress(context.params.address))),
   )
 
+  routeBlobs(router, { ...ports, spend })
+
+  function spend(context: Koa.Context): Promise<void> {
+    return ports.spendRequest(remoteOf(context, ports.isBehindProxy))
+  }
+
   async function answerObject(context: Koa.Context, id: ObjectId): Promise<void> {
-    await ports.spendRequest(remoteOf(context, ports.isBehindProxy))
+    await spend(context)
     const object = ports.reveal.findFor(id, [])
     if (object === undefined)
       throw new FmtpError(ports.accounts.isOwn(ownerOf(id)) ? 'FMTP_ABSENT' : 'FMTP_NOT_HERE', id)
@@ -58,6 +69,8 @@ export function createWeb(ports: WebPorts): Koa {
   }
 
   app.use(async (context, next) => {
+    // A body that nobody reads must not hold the connection.
+    if (context.method !== 'PUT' && (context.request.length ?? 0) > 0) context.set('Connection', 'close')
     try {
       await next()
       if (context.status === 404 && context.body === undefined)
@@ -66,6 +79,7 @@ export function createWeb(ports: WebPorts): Koa {
       if (context.status >= 400 && context.body === undefined)
         tell(context, 'FMTP_NOT_OFFERED', context.status)
     } catch (thrown) {
+      if (context.method === 'PUT') context.set('Connection', 'close')
       const error = isHttpError(thrown) ? new FmtpError('FMTP_BAD_NAME', thrown.message) : toFmtpError(thrown)
       if (error.code === 'FMTP_INTERNAL')
         ports.log.error({ path: context.path, reason: error.message }, 'http.failed')

@@ -77,7 +77,7 @@ describe('upkeep', () => {
         expiresAt,
       })
       assert.ok(bytesOf(listOf.box(lost.address)) > 0)
-      assert.deepEqual(await server.running.upkeep.once(), { ended: 0, retired: 0, evicted: 0 })
+      assert.deepEqual(await server.running.upkeep.once(), { ended: 0, retired: 0, evicted: 0, blobs: 0 })
       network.clock.advance(61_000)
       await server.running.upkeep.once()
       assert.deepEqual(await mentions(message.id), [])

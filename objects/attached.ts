@@ -1,0 +1,83 @@
+/**
+ * Which blobs an object names, and who may have them for its sake (protocol §9.8). The rows are written with the object
+ * and go with it; a blob that no object names any more is loose, and is looked at later.
+ */
+import type { FmtpObject } from '../schemas/object.ts'
+import { type Change, holdAs } from './change.ts'
+import type { Database } from './database.ts'
+import { keyOf } from './layout.ts'
+
+/** One object's claim on a blob. */
+export interface Attached {
+  readonly format: string
+  readonly name?: string
+  /** Whoever says it may have the bytes. */
+  readonly secret?: string
+  /** True: the object is public, and so are the bytes. */
+  readonly isPublic?: true
+  /** True: a user of ours showed to have the bytes. What others name gives nobody anything. */
+  readonly isProven?: true
+}
+
+interface Piece {
+  readonly sha256: string
+  readonly format: string
+  readonly name?: string
+  readonly secret?: string
+}
+
+type Carrier = Partial<FmtpObject> & {
+  readonly attachments?: readonly Piece[]
+  readonly avatar?: Piece
+} & Partial<Piece>
+
+/** The blobs that an object names, by SHA-256. */
+export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): ReadonlyMap<string, Attached> {
+  const { kind, deleted, avatar, attachments = [], public: isOpen, ...own } = object as Carrier
+  if (deleted === true) return new Map()
+  const isPublic = isOpen === true || (kind === 'user' && isOpen !== false)
+  const pieces: Partial<Piece>[] = [...attachments]
+  if (kind === 'user' && avatar !== undefined) pieces.push(avatar)
+  if (kind === 'file') pieces.push(own)
+  const attached = new Map<string, Attached>()
+  for (const { sha256, format = 'application/octet-stream', name, secret } of pieces) {
+    if (sha256 === undefined) continue
+    attached.set(sha256, {
+      format,
+      ...(name === undefined ? {} : { name }),
+      ...(secret === undefined ? {} : { secret }),
+      ...(isPublic ? { isPublic } : {}),
+    })
+  }
+  return attached
+}
+
+export interface Attaching {
+  readonly before: Omit<FmtpObject, 'encryptedKey'> | undefined
+  /** `undefined`: there is no object any more. */
+  readonly object: FmtpObject | undefined
+  readonly isProven: boolean
+}
+
+/** Moves the claims of an object from the version before to this one. */
+export function attach(
+  change: Change,
+  id: string,
+  { before, object, isProven }: Attaching,
+  database: Pick<Database, 'get'>,
+): void {
+  const old = before === undefined ? new Map<string, Attached>() : attachedTo(before)
+  const now = object === undefined ? new Map<string, Attached>() : attachedTo(object)
+  for (const [sha256, attached] of now) {
+    const claim: Attached = isProven ? { ...attached, isProven } : attached
+    change.puts.push([keyOf.attached(sha256, id), JSON.stringify(claim)])
+    if (old.has(sha256)) continue
+    holdAs(change, keyOf.blobLeaving(sha256), undefined)
+    if (database.get(keyOf.loose(sha256)) !== undefined) change.dels.push(keyOf.loose(sha256))
+  }
+  for (const sha256 of old.keys()) {
+    if (now.has(sha256)) continue
+    change.dels.push(keyOf.attached(sha256, id))
+    if (database.get(keyOf.blob(sha256)) !== undefined) change.puts.push([keyOf.loose(sha256), '0'])
+  }
+}

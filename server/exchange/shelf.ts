@@ -1,0 +1,199 @@
+/**
+ * Blobs of our users (protocol §9.8): who may put them here and how many, who may have them, and which nobody needs any
+ * more. The bytes themselves are behind the port `Blobs`.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import type { Attached } from '../../objects/attached.ts'
+import type { Blobs } from '../../objects/blobs.ts'
+import type { Clock } from '../../objects/clock.ts'
+import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import type { Store } from '../../objects/store.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
+import type { Address, ObjectId } from '../../schemas/names.ts'
+
+export interface ShelfPorts {
+  readonly store: Store
+  readonly blobs: Blobs
+  readonly clock: Clock
+  readonly blobBytes: number
+  readonly userBlobBytes: number
+  /** Whether this viewer, or a guest, may see an object. */
+  maySee(id: ObjectId, viewer: Address | undefined): boolean
+}
+
+export interface FoundBlob {
+  readonly bytes: number
+  readonly format: string
+  readonly name?: string
+  readonly isPublic: boolean
+}
+
+export interface Shelf {
+  /**
+   * Takes bytes of a user of ours. True where they were not here before.
+   * @throws {FmtpError} FMTP_BLOB_HASH, FMTP_BLOB_TOO_LARGE, FMTP_NO_ROOM
+   */
+  put(sha256: string, user: Address, upload: Upload): Promise<boolean>
+  /** A blob for who knows its secret or may see an object that names it. */
+  find(sha256: string, by: Asker): Promise<FoundBlob | undefined>
+  read: Blobs['read']
+  /** The text of the blob's key, where its author has it or may have it. */
+  findFor(
+    sha256: string,
+    by: { readonly secret: string | undefined; readonly author: Address },
+  ): Promise<string | undefined>
+  /** Removes what no object names any more, and what nobody named in a day. Resolves with how many. */
+  sweep(): Promise<number>
+}
+
+export interface Upload {
+  readonly source: AsyncIterable<Uint8Array>
+  /** What the sender says that will come. */
+  readonly bytes: number | undefined
+}
+
+export interface Asker {
+  readonly secret: string | undefined
+  readonly viewer: Address | undefined
+}
+
+/** Objects that are looked at for one question about a blob. */
+const claimsMost = 1000
+
+export function createShelf(ports: ShelfPorts): Shelf {
+  const { store, blobs, clock } = ports
+  const { database } = store
+
+  async function claimsOn(sha256: string): Promise<readonly (readonly [id: ObjectId, claim: Attached])[]> {
+    const rows = await database.scan(rangeOf('attached', sha256), { limit: claimsMost })
+    return rows.map(([key, value]) => [lastPart(key) as ObjectId, JSON.parse(value) as Attached])
+  }
+
+  async function findClaim(sha256: string, { secret, viewer }: Asker): Promise<Attached | undefined> {
+    for (const [id, claim] of await claimsOn(sha256)) {
+      if (claim.isProven !== true) continue
+      const isTold = secret !== undefined && claim.secret !== undefined && isSame(secret, claim.secret)
+      if (isTold && !hasEnded(id)) return claim
+      if (ports.maySee(id, undefined) || (viewer !== undefined && ports.maySee(id, viewer))) return claim
+    }
+    return undefined
+  }
+
+  /** Who has the secret of something that has ended has nothing. */
+  function hasEnded(id: ObjectId): boolean {
+    const expiresAt = store.findObject(id)?.expiresAt
+    return expiresAt !== undefined && Date.parse(expiresAt) <= clock.now()
+  }
+
+  async function keep(sha256: string, user: Address, bytes: number): Promise<void> {
+    const nowMs = clock.now()
+    for (;;) {
+      const uploaded = database.get(keyOf.uploaded(sha256, user))
+      const used = database.head(listOf.blobs(user)).bytes
+      if (uploaded === undefined && used + bytes > ports.userBlobBytes)
+        throw new FmtpError('FMTP_NO_ROOM', `${used} of ${ports.userBlobBytes} bytes used`)
+      const key = keyOf.uploaded(sha256, user)
+      const blob = database.get(keyOf.blob(sha256))
+      const [isWritten] = await database.commit([
+        {
+          ...(uploaded === undefined ? { absent: [key] } : { equals: [[key, uploaded]] }),
+          puts: [
+            [key, String(bytes)],
+            [keyOf.blob(sha256), blob ?? JSON.stringify({ bytes, atMs: nowMs })],
+            [keyOf.loose(sha256), String(nowMs)],
+          ],
+          adjusts: uploaded === undefined ? [{ list: listOf.blobs(user), bytes }] : [],
+        },
+      ])
+      if (isWritten === true) return
+    }
+  }
+
+  async function put(sha256: string, user: Address, { source, bytes }: Upload): Promise<boolean> {
+    const isNew = database.get(keyOf.blob(sha256)) === undefined
+    const used = database.head(listOf.blobs(user)).bytes
+    const isCounted = database.get(keyOf.uploaded(sha256, user)) !== undefined
+    if (bytes !== undefined && bytes > ports.blobBytes)
+      throw new FmtpError('FMTP_BLOB_TOO_LARGE', `${bytes} bytes are told`)
+    if (!isCounted && used + (bytes ?? 0) > ports.userBlobBytes)
+      throw new FmtpError('FMTP_NO_ROOM', `${used} of ${ports.userBlobBytes} bytes used`)
+    await blobs.put(sha256, source, {
+      bytesMost: ports.blobBytes,
+      keep: found => keep(sha256, user, found),
+    })
+    return isNew
+  }
+
+  async function find(sha256: string, asker: Asker): Promise<FoundBlob | undefined> {
+    const claim = await findClaim(sha256, asker)
+    if (claim === undefined) return undefined
+    const bytes = await blobs.findBytes(sha256)
+    if (bytes === undefined) return undefined
+    const { format, name, isPublic = false } = claim
+    return { bytes, format, isPublic, ...(name === undefined ? {} : { name }) }
+  }
+
+  async function sweep(): Promise<number> {
+    let removed = 0
+    const untilMs = clock.now() - limits.looseMs
+    const rows = await database.scan(rangeOf('loose'), { limit: sweptMost })
+    for (const [key, since] of rows) {
+      if (Number(since) > untilMs) continue
+      if (await removeLoose(lastPart(key), since)) removed++
+    }
+    return removed
+  }
+
+  /** Says first that it is coming, so that nobody names the blob from then on; then looks, then removes. */
+  async function removeLoose(sha256: string, since: string): Promise<boolean> {
+    const [leaving, loose] = [keyOf.blobLeaving(sha256), keyOf.loose(sha256)]
+    await database.commit([{ puts: [[leaving, '']] }])
+    try {
+      const owners = new Set((await claimsOn(sha256)).map(([id]) => id.slice(id.indexOf('.') + 1)))
+      const uploads = await database.scan(rangeOf('uploaded', sha256), { limit: claimsMost })
+      const leavingUploads = uploads.filter(([key]) => !owners.has(lastPart(key)))
+      const release = {
+        equals: [[loose, since] as const, ...leavingUploads],
+        dels: [loose, ...leavingUploads.map(([key]) => key)],
+        adjusts: leavingUploads.map(([key, bytes]) => ({
+          list: listOf.blobs(lastPart(key)),
+          bytes: -Number(bytes),
+        })),
+      }
+      if (owners.size > 0) {
+        await database.commit([release])
+        return false
+      }
+      return await blobs.remove(sha256, async () => {
+        const [isWritten] = await database.commit([
+          { ...release, dels: [...release.dels, keyOf.blob(sha256), leaving] },
+        ])
+        return isWritten === true
+      })
+    } finally {
+      if (database.get(leaving) !== undefined) await database.commit([{ dels: [leaving] }])
+    }
+  }
+
+  return {
+    put,
+    find,
+    read: (sha256, range) => blobs.read(sha256, range),
+    async findFor(sha256, { secret, author }) {
+      const text = database.get(keyOf.blob(sha256))
+      if (text === undefined) return undefined
+      const hasUploaded = database.get(keyOf.uploaded(sha256, author)) !== undefined
+      const mayHave = hasUploaded || (await findClaim(sha256, { secret, viewer: author })) !== undefined
+      return mayHave ? text : undefined
+    },
+    sweep,
+  }
+}
+
+const sweptMost = 10_000
+
+function isSame(left: string, right: string): boolean {
+  const [one, other] = [Buffer.from(left), Buffer.from(right)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}
