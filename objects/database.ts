@@ -296,10 +296,20 @@ class GroupBatch {
   }
 }
 
+/** True for what `Database.open` throws while another process has the folder. */
+export function isLocked(thrown: unknown): boolean {
+  const inner = innermost(thrown)
+  return inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED'
+}
+
 function reasonOf(cause: unknown): string {
-  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-  if (!(inner instanceof Error)) return String(inner)
-  return 'code' in inner && inner.code === 'LEVEL_LOCKED' ? 'is another server running on it?' : inner.message
+  if (isLocked(cause)) return 'is another server running on it?'
+  const inner = innermost(cause)
+  return inner instanceof Error ? inner.message : String(inner)
+}
+
+function innermost(thrown: unknown): unknown {
+  return thrown instanceof Error && thrown.cause !== undefined ? innermost(thrown.cause) : thrown
 }
 
 function parseHead(text: string | undefined): Head {
