@@ -3,8 +3,8 @@
  * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. The only file that
  * assumes to be the only process on its folder.
  */
-import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
@@ -68,10 +68,12 @@ const headsMost = 100_000
 // Entries are about 100 bytes, so that all tails stay within some MiB.
 const tailsMost = 1000
 const tailEntries = 256
+/** Real paths: another name of a folder is no other folder. */
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
   readonly #level: Level<string, string>
+  readonly #lock: Level<string, string>
   readonly #folder: string
   readonly #onAppended: (lists: ReadonlySet<ListName>) => void
   #waiting: Waiting[] = []
@@ -82,14 +84,20 @@ export class Database implements AsyncDisposable {
   #isClosed = false
   #epoch = ''
 
-  private constructor(folder: string, onAppended: (lists: ReadonlySet<ListName>) => void) {
+  private constructor(
+    folder: string,
+    lock: Level<string, string>,
+    onAppended: (lists: ReadonlySet<ListName>) => void,
+  ) {
     this.#folder = folder
+    this.#lock = lock
     this.#onAppended = onAppended
-    this.#level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    this.#level = new Level(join(folder, 'store'), { keyEncoding: 'utf8', valueEncoding: 'utf8' })
   }
 
   /**
-   * Opens or makes the store in `folder`. `onAppended` is called after each commit with the lists that grew.
+   * Opens or makes the store of a data folder: `store/`, behind a lock of its own in `lock/`. `onAppended` is called after
+   * each commit with the lists that grew.
    * @throws {FmtpError} FMTP_STORE when another process has it, or its version is not known here
    */
   static async open(
@@ -97,29 +105,32 @@ export class Database implements AsyncDisposable {
     onAppended: (lists: ReadonlySet<ListName>) => void,
     newEpoch: () => string,
   ): Promise<Database> {
-    const path = resolve(folder)
-    // LevelDB's own lock is lost when the same process opens a folder twice.
+    const path = makeFolder(folder)
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
-    const database = new Database(path, onAppended)
-    try {
-      mkdirSync(path, { recursive: true, mode: 0o700 })
-      await database.#level.open()
-    } catch (cause) {
-      throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, {
-        cause,
-      })
-    }
     openFolders.add(path)
-    await database.#begin(newEpoch)
-    return database
+    let lock: Level<string, string> | undefined
+    let level: Level<string, string> | undefined
+    try {
+      lock = await takeLock(makeFolder(join(path, 'lock')))
+      makeFolder(join(path, 'store'))
+      const database = new Database(path, lock, onAppended)
+      level = database.#level
+      await level.open()
+      await database.#begin(newEpoch)
+      return database
+    } catch (cause) {
+      await level?.close()
+      await lock?.close()
+      openFolders.delete(path)
+      if (cause instanceof FmtpError) throw cause
+      throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, { cause })
+    }
   }
 
   async #begin(newEpoch: () => string): Promise<void> {
     const version = this.get(keyOf.meta('version'))
-    if (version !== undefined && version !== storeVersion) {
-      await this[Symbol.asyncDispose]()
+    if (version !== undefined && version !== storeVersion)
       throw new FmtpError('FMTP_STORE', `the store has version ${version}, this server knows ${storeVersion}`)
-    }
     if (version === undefined) {
       await this.commit([
         {
@@ -236,6 +247,7 @@ export class Database implements AsyncDisposable {
     this.#isClosed = true
     await this.#writing
     await this.#level.close()
+    await this.#lock.close()
     openFolders.delete(this.#folder)
   }
 }
@@ -293,6 +305,38 @@ class GroupBatch {
   #put(key: string, value: string): void {
     this.#changed.set(key, value)
     this.#batch.put(key, value)
+  }
+}
+
+/** The real path of a folder that is made where there is none. @throws {FmtpError} FMTP_STORE */
+function makeFolder(folder: string): string {
+  const path = resolve(folder)
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return realpathSync(path)
+  } catch (cause) {
+    throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+/**
+ * Takes the lock of a data folder, which the kernel releases when this process ends, however it ends. LevelDB locks its
+ * folder, but the lock of the store is lost as soon as its own process reads the file `LOCK`, copies the folder or opens
+ * it twice. So a second, empty LevelDB is locked that nobody has a reason to touch.
+ */
+async function takeLock(path: string): Promise<Level<string, string>> {
+  const open = async (): Promise<Level<string, string>> => {
+    const lock = new Level<string, string>(path)
+    await lock.open()
+    return lock
+  }
+  try {
+    return await open()
+  } catch (cause) {
+    if (isLocked(cause)) throw cause
+    // A power cut may have left half a file. There is nothing in it; only `LOCK` must stay what others have open.
+    for (const name of readdirSync(path)) if (name !== 'LOCK') rmSync(join(path, name), { recursive: true })
+    return await open()
   }
 }
 
