@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
+import { readDamage } from './damage.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
@@ -83,6 +84,7 @@ export class Database implements AsyncDisposable {
   readonly #tails = new BoundedMap<ListName, Tail>(tailsMost)
   #isClosed = false
   #epoch = ''
+  #damage: readonly string[] = []
 
   private constructor(
     folder: string,
@@ -116,6 +118,7 @@ export class Database implements AsyncDisposable {
       const database = new Database(path, lock, onAppended)
       level = database.#level
       await level.open()
+      database.#damage = await readDamage(join(path, 'store'))
       await database.#begin(newEpoch)
       return database
     } catch (cause) {
@@ -142,6 +145,11 @@ export class Database implements AsyncDisposable {
       ])
     }
     this.#epoch = this.get(keyOf.meta('epoch')) ?? ''
+  }
+
+  /** What LevelDB said of damage when it opened the store; empty when all is well. */
+  get damage(): readonly string[] {
+    return this.#damage
   }
 
   /** Stands in every cursor: a restored store has another one. */
