@@ -55,16 +55,27 @@ export interface ScanOptions {
   readonly isReverse?: boolean
 }
 
+export type Row = readonly [key: string, value: string]
+
+/** All rows of the store as they were at one moment, whatever is written meanwhile. */
+export interface Snapshot extends AsyncDisposable {
+  count(signal: AbortSignal): Promise<number>
+  /** In order of keys. */
+  batches(): AsyncGenerator<readonly Row[], void>
+}
+
 interface Waiting {
   readonly writes: readonly Write[]
   readonly resolve: (results: boolean[]) => void
   readonly reject: (error: Error) => void
 }
 
-const storeVersion = '1'
+export const storeVersion = '1'
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
+/** Rows that are read from a snapshot at once. */
+const batchRows = 1000
 const headsMost = 100_000
 // Entries are about 100 bytes, so that all tails stay within some MiB.
 const tailsMost = 1000
@@ -194,6 +205,29 @@ export class Database implements AsyncDisposable {
     }
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
+  }
+
+  /** The store as it is now, with all that was acknowledged; to be disposed of, as LevelDB keeps it as long. */
+  snapshot(): Snapshot {
+    const level = this.#level
+    const snapshot = level.snapshot()
+    return {
+      async count(signal) {
+        await using keys = level.keys({ snapshot, highWaterMarkBytes })
+        let count = 0
+        for (let batch = await keys.nextv(batchRows); batch.length > 0; batch = await keys.nextv(batchRows)) {
+          signal.throwIfAborted()
+          count += batch.length
+        }
+        return count
+      },
+      async *batches() {
+        await using rows = level.iterator({ snapshot, highWaterMarkBytes })
+        for (let batch = await rows.nextv(batchRows); batch.length > 0; batch = await rows.nextv(batchRows))
+          yield batch
+      },
+      [Symbol.asyncDispose]: () => snapshot.close(),
+    }
   }
 
   #keepTail(list: ListName, appended: readonly Entry[]): void {
@@ -345,6 +379,22 @@ async function takeLock(path: string): Promise<Level<string, string>> {
     // A power cut may have left half a file. There is nothing in it; only `LOCK` must stay what others have open.
     for (const name of readdirSync(path)) if (name !== 'LOCK') rmSync(join(path, name), { recursive: true })
     return await open()
+  }
+}
+
+/** Makes a store of these rows in a folder that is not there yet, and closes it; to have it on the disk is the caller's. */
+export async function writeStore(folder: string, batches: AsyncIterable<readonly Row[]>): Promise<void> {
+  mkdirSync(folder, { mode: 0o700 })
+  const level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', errorIfExists: true })
+  await level.open()
+  try {
+    for await (const rows of batches) {
+      const batch = level.batch()
+      for (const [key, value] of rows) batch.put(key, value)
+      await batch.write()
+    }
+  } finally {
+    await level.close()
   }
 }
 
