@@ -1,18 +1,16 @@
 /**
- * The composition root: builds every part from the config, hands each what it uses, and closes them in reverse. Nothing
+ * The composition root: builds every part around the core, hands each what it uses, and closes them in reverse. Nothing
  * below reads the config or knows another part than those it was given.
  */
-import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
-import { type Clock, systemClock } from '../objects/clock.ts'
-import { Database } from '../objects/database.ts'
-import { createHints } from '../objects/hints.ts'
+import type { Clock } from '../objects/clock.ts'
+import { damageAdvice } from '../objects/damage.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
-import { Store } from '../objects/store.ts'
+import type { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createGuard } from '../routing/guard.ts'
@@ -22,15 +20,18 @@ import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
-import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
+import { type Domain, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
-import { Accounts } from './accounts/accounts.ts'
+import type { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
-import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
+import type { OwnDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
+import { createActions } from './control/actions.ts'
+import { listenControl } from './control/socket.ts'
+import { openCore } from './core.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
@@ -75,28 +76,15 @@ const followMs = 60_000
 /** Starts a server. @throws {FmtpError} FMTP_CONFIG, FMTP_STORE with what a person can do about it */
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
-  const clock = options.clock ?? systemClock
   const closing = new Closing()
   try {
-    mkdirSync(config.data, { recursive: true, mode: 0o700 })
-    const hints = createHints()
-    const database = closing.use(
-      await Database.open(
-        join(config.data, 'store'),
-        lists => hints.notify(lists),
-        () => randomBytes(4).toString('hex'),
-      ),
-    )
-    // Behind the store, whose lock keeps a second server from making keys of its own.
-    const domains = openDomains(
-      config.domain.map(({ name }) => parseDomain(name)),
-      config.data,
-    )
+    const core = closing.use(await openCore(config, options.clock))
+    const { clock, database, hints, domains, store, accounts } = core
+    if (database.damage.length > 0)
+      log.error({ lines: database.damage, advice: damageAdvice }, 'store.damage')
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
-    const store = new Store(database)
-    const accounts = new Accounts({ store, domains, clock })
     for (const domain of domains.keys()) {
       const { objectBytes, frameBytes, recipients } = config.limits
       const facts = {
@@ -375,6 +363,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
+    closing.use(await listenControl(config.data, createActions(core)))
     if (!isIsland) {
       const note = (domain: Domain) =>
         createNote('domain', { clock, onStep: step => onStep('greet')(domain, step) })

@@ -306,7 +306,7 @@ describe('config', () => {
         certificate: '',
         key: '',
         maxConnections: 10000,
-        requestTimeoutMs: 30000,
+        requestTimeoutMs: 600_000,
         headersTimeoutMs: 10000,
         originUrl: '',
       },

@@ -1,0 +1,62 @@
+/**
+ * What every command on a data folder needs: the store, the domains with their keys, the users. Nothing of it listens or
+ * dials, so that a command can have it without being a server. `server.ts` builds the rest around it.
+ */
+import { randomBytes } from 'node:crypto'
+import { type Clock, systemClock } from '../objects/clock.ts'
+import { Database } from '../objects/database.ts'
+import { createHints, type Hints } from '../objects/hints.ts'
+import { Store } from '../objects/store.ts'
+import { parseDomain } from '../schemas/names.ts'
+import { Accounts } from './accounts/accounts.ts'
+import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
+import { Closing } from './closing.ts'
+import type { LoadedConfig } from './config/load.ts'
+
+export interface Core extends AsyncDisposable {
+  readonly config: LoadedConfig
+  readonly clock: Clock
+  readonly database: Database
+  readonly hints: Hints
+  readonly store: Store
+  readonly domains: OwnDomains
+  readonly accounts: Accounts
+}
+
+/**
+ * Opens the data folder of a config, and makes it where there is none. Nobody else has it until it is disposed of.
+ * @throws {FmtpError} FMTP_STORE with what a person can do about it
+ */
+export async function openCore(config: LoadedConfig, clock: Clock = systemClock): Promise<Core> {
+  const closing = new Closing()
+  try {
+    const hints = createHints()
+    const database = closing.use(
+      await Database.open(
+        config.data,
+        lists => hints.notify(lists),
+        () => randomBytes(4).toString('hex'),
+      ),
+    )
+    // Behind the database, whose lock keeps a second process from making keys of its own.
+    const domains = openDomains(
+      config.domain.map(({ name }) => parseDomain(name)),
+      config.data,
+    )
+    const store = new Store(database)
+    const accounts = new Accounts({ store, domains, clock })
+    return {
+      config,
+      clock,
+      database,
+      hints,
+      store,
+      domains,
+      accounts,
+      [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
+    }
+  } catch (thrown) {
+    await closing[Symbol.asyncDispose]()
+    throw thrown
+  }
+}
