@@ -21,6 +21,7 @@ import { createReach } from '../routing/reach.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
+import { coreKinds } from '../schemas/parse-object.ts'
 import type { Channel } from '../wire/channel.ts'
 import { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
@@ -69,6 +70,7 @@ const followMs = 60_000
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
   const clock = options.clock ?? systemClock
+  const kinds = coreKinds
   const closing = new Closing()
   try {
     mkdirSync(config.data, { recursive: true, mode: 0o700 })
@@ -149,6 +151,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     }
     const lookup = createLookup({
       store,
+      kinds,
       keys,
       reach,
       clock,
@@ -183,6 +186,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
+      kinds,
       keys,
       clock,
       objectBytes,
@@ -198,6 +202,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const publish = createPublish({
       ...judging,
+      kinds,
       accounts,
       keys,
       clock,

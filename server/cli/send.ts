@@ -10,7 +10,7 @@ import type { Result } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/message.ts'
 import { parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
-import { parseObject } from '../../schemas/parse.ts'
+import { parseAnyObject } from '../../schemas/parse-object.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
 import { connectDevice } from './connect.ts'
 import { type Device, devicePair, requireDevice } from './identity.ts'
@@ -76,7 +76,7 @@ async function answering(
   const { answer, describes } = await connection.request({ id: parseObjectId(reply) })
   const [first] = describes
   if (first === undefined) throw answerError(answer)
-  const parent = parseObject(first.object)
+  const parent = parseAnyObject(first.object)
   return { parent: parent.id, parentHash: digestOf(parent), top: parent.top ?? parent.id }
 }
 

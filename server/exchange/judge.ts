@@ -9,6 +9,7 @@ import type { Boxed, Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
 import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
 import type { User } from '../../schemas/user.ts'
 
 export interface JudgePorts {
@@ -80,7 +81,7 @@ async function tookPart(
   store: Store,
 ): Promise<boolean> {
   if (digestOf(parent) !== object.parentHash) return false
-  if (parent.owner !== object.owner && parent.to?.includes(object.owner) !== true) return false
+  if (parent.owner !== object.owner && !recipientsIn(parent).includes(object.owner as Address)) return false
   const { entries } = await store.readList(listOf.thread(parent.top ?? parent.id), 0, threadMost)
   return entries.some(({ id }) => ownerOf(id as ObjectId) === recipient)
 }
