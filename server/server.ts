@@ -21,13 +21,13 @@ import { createReach } from '../routing/reach.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { type Domain, type ObjectId, ownerOf, parseDomain } from '../schemas/names.ts'
-import { coreKinds } from '../schemas/parse-object.ts'
 import type { Channel } from '../wire/channel.ts'
 import { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
 import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
+import { loadKinds } from './config/kinds.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
 import { Courier } from './delivery/courier.ts'
@@ -70,7 +70,7 @@ const followMs = 60_000
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
   const clock = options.clock ?? systemClock
-  const kinds = coreKinds
+  const kinds = loadKinds(config.kinds)
   const closing = new Closing()
   try {
     mkdirSync(config.data, { recursive: true, mode: 0o700 })
