@@ -1,6 +1,7 @@
 /** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
-import type { Message } from '../schemas/message.ts'
+import { privateKinds } from '../schemas/kinds.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import { recipientsIn } from '../schemas/recipients.ts'
 import type { User } from '../schemas/user.ts'
 
 /**
@@ -12,8 +13,10 @@ export function maySee(
   viewers: readonly string[],
   hasBoxed: (address: string, id: string) => boolean,
 ): boolean {
+  if (privateKinds.has(object.kind))
+    return viewers.length > 0 && viewers.every(viewer => viewer === object.owner)
   if (object.public === true || isOpenUser(object)) return true
-  const to = object.kind === 'message' ? ((object as Message).to ?? []) : []
+  const to: readonly string[] = recipientsIn(object)
   const mayOne = (viewer: string): boolean =>
     viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id)
   return viewers.length > 0 && viewers.every(mayOne)

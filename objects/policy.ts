@@ -3,9 +3,11 @@
  * read. Every decision carries its reason; what the sender is told is less, so that blocked and refused look the same.
  */
 import type { FailureCode } from '../schemas/failures.ts'
+import { privateKinds } from '../schemas/kinds.ts'
 import type { Message } from '../schemas/message.ts'
 import { domainOf, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import { recipientsIn } from '../schemas/recipients.ts'
 import type { User } from '../schemas/user.ts'
 import { findMatch } from './pattern.ts'
 
@@ -26,7 +28,8 @@ export interface Approach {
  * a friend's message into a stranger's box. `session`: the name that the bringer proved.
  */
 export function isForwarded(object: FmtpObject, recipient: string, session: string | undefined): boolean {
-  if (object.kind === 'message' && object.deleted !== true) return !(object as Message).to.includes(recipient)
+  const to: readonly string[] = recipientsIn(object)
+  if (to.length > 0) return !to.includes(recipient)
   return !isBroughtByOwner(object, session)
 }
 
@@ -51,8 +54,9 @@ export function decideReach(recipient: User, approach: Approach): Decision {
   return refuse(`policy is ${policy}, ${who}`)
 }
 
-/** Formats and encryption: what the recipient says it can read. */
+/** What is handed to others at all, and of messages formats and encryption: what the recipient says it can read. */
 export function decideReadable(recipient: User, object: FmtpObject): Decision {
+  if (privateKinds.has(object.kind)) return refuse(`a ${object.kind} is for its owner alone`)
   if (object.kind !== 'message' || object.deleted === true)
     return { isAccepted: true, reason: 'not a message' }
   const { format, encrypted } = object as Message

@@ -18,7 +18,7 @@ import {
   ownerOf,
 } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import { parseObject } from '../schemas/parse.ts'
+import type { Kinds } from '../schemas/parse-object.ts'
 import { answerError, type Reply } from '../wire/pairing.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
@@ -45,6 +45,7 @@ export type LookupOutcome =
 
 export interface LookupPorts {
   readonly store: Store
+  readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
   readonly clock: Clock
@@ -118,7 +119,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
         const object = await note.step('request', described, async () =>
-          takeReply(await peer.request(query), id),
+          takeReply(await peer.request(query), id, ports.kinds),
         )
         return { object: object === undefined ? await lose(id, note) : await keep(object, note), ageMs: 0 }
       },
@@ -207,11 +208,11 @@ export function createLookup(ports: LookupPorts): Lookup {
 }
 
 /** The object that was asked for, or `undefined` where its home says that there is none. */
-function takeReply({ answer, describes }: Reply, id: ObjectId): FmtpObject | undefined {
+function takeReply({ answer, describes }: Reply, id: ObjectId, kinds: Kinds): FmtpObject | undefined {
   if (answer.outcome === 'absent') return undefined
   const [first] = describes
   if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)
-  const object = parseObject(first.object)
+  const object = kinds.parseObject(first.object)
   if (object.id !== id) throw new FmtpError('FMTP_BAD_OBJECT', `asked for ${id}, got ${object.id}`)
   if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
   return object

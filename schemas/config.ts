@@ -57,6 +57,9 @@ export const configSchema = Type.Object(
       maxLength: pathChars,
       description: 'Folder of the store and the keys, relative to this file.',
     }),
+    kinds: file(
+      'Folder of kinds of objects that this server knows besides those of the protocol, relative to this file: one JSON Schema each, KIND.json. Empty: none.',
+    ),
     domain: Type.Array(domain, {
       minItems: 1,
       maxItems: 1000,

@@ -43,6 +43,14 @@ const lifetime = {
   expiresAt: Type.Optional(instantText),
 }
 
+/** Names that mean the same in every kind; `view` only users have, but others read it without asking for the kind. */
+export const commonNames: ReadonlySet<string> = new Set(
+  [
+    ['id', 'kind', 'owner', 'createdAt', 'version', 'public', 'parent', 'parentHash', 'top'],
+    ['expiresAt', 'deleted', 'encryptedKey', 'hash', 'view'],
+  ].flat(),
+)
+
 /** Members that the home fills in a draft when they are missing (protocol §7.2). */
 const identity = { owner: nameText, createdAt: instantText, version: versionNumber }
 
@@ -85,7 +93,16 @@ export type Unsealed<O extends FmtpObject = FmtpObject> = Omit<O, 'encryptedKey'
 /** The schema of a finished object of one kind. */
 export function finishedSchema<P extends TProperties>(kind: string, own: P) {
   return Type.Object(
-    { id: objectIdText, kind: Type.Literal(kind), ...identity, ...thread, ...lifetime, ...seal, ...own },
+    {
+      id: objectIdText,
+      kind: Type.Literal(kind),
+      ...identity,
+      ...thread,
+      ...lifetime,
+      ...seal,
+      deleted: Type.Optional(Type.Literal(true)),
+      ...own,
+    },
     { additionalProperties: true },
   )
 }

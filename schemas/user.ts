@@ -42,11 +42,16 @@ export const userMembers = {
   movedFrom: Type.Optional(addressText),
 }
 
-/** Members that only the owner's view carries. */
-export const ownerMembers = {
+/** Who may reach an address; a group has these too. */
+export const reachMembers = {
   whitelist: Type.Optional(patterns),
   blacklist: Type.Optional(patterns),
   policy: Type.Optional(Type.Enum(['accept', 'confirm', 'reject'])),
+}
+
+/** Members that only the owner's view carries. */
+export const ownerMembers = {
+  ...reachMembers,
   buddies: Type.Optional(Type.Array(addressText, { maxItems: 1000 })),
   statusFor: Type.Optional(Type.Enum(['everyone', 'friends', 'nobody'])),
   keepDays: Type.Optional(Type.Integer({ minimum: 1, maximum: 36500 })),

@@ -27,6 +27,7 @@ import { writeKeyFile } from './accounts/key-file.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
+import { loadKinds } from './config/kinds.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
 import { createActions } from './control/actions.ts'
@@ -76,6 +77,7 @@ const followMs = 60_000
 /** Starts a server. @throws {FmtpError} FMTP_CONFIG, FMTP_STORE with what a person can do about it */
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
+  const kinds = loadKinds(config.kinds)
   const closing = new Closing()
   try {
     const core = closing.use(await openCore(config, options.clock))
@@ -155,6 +157,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     )
     const lookup = createLookup({
       store,
+      kinds,
       keys,
       reach,
       clock,
@@ -215,6 +218,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
+      kinds,
       keys,
       clock,
       objectBytes,
@@ -231,6 +235,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const publish = createPublish({
       ...judging,
       findBlob: (sha256, by) => shelf.findFor(sha256, by),
+      kinds,
       accounts,
       keys,
       clock,

@@ -15,9 +15,11 @@ import type { Resolver } from '../routing/resolver.ts'
 import { canonicalText } from '../schemas/canonical.ts'
 import { failures, toFmtpError } from '../schemas/failures.ts'
 import type { HelloFrame } from '../schemas/frame.ts'
+import { coreMembers } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import { isCredentialPayload, isSealed, parseDraft, parseFrame, parseObject } from '../schemas/parse.ts'
+import { isCredentialPayload, parseFrame } from '../schemas/parse.ts'
+import { coreKinds, isSealed } from '../schemas/parse-object.ts'
 import { decodeFrame } from '../wire/codec.ts'
 import { findProofKid, isProvenBy } from '../wire/hello.ts'
 import { readJws } from '../wire/jws.ts'
@@ -150,13 +152,13 @@ const checks: Readonly<Record<string, (value: object) => void>> = {
     const frame = parseFrame(value)
     assert.deepEqual(decodeFrame(JSON.stringify(value)), frame)
     if (frame.verb !== 'describe') return
-    if (isSealed(frame.object)) parseObject(frame.object)
-    else parseDraft(frame.object)
+    if (isSealed(frame.object)) coreKinds.parseObject(frame.object)
+    else coreKinds.parseDraft(frame.object)
   },
-  object: value => void parseObject(value),
+  object: value => void coreKinds.parseObject(value),
   draft: value => {
     assert.ok(!isSealed(value), 'a draft has no seal')
-    parseDraft(value)
+    coreKinds.parseDraft(value)
   },
   credential: value => assert.ok(isCredentialPayload(value), 'no payload of a credential'),
   header: value => assert.deepEqual(Object.keys(value), ['alg', 'kid', 'typ']),
@@ -302,7 +304,7 @@ describe('docs', () => {
         values.some(value => value.verb === verb),
         verb,
       )
-    for (const kind of ['user', 'server', 'message'])
+    for (const kind of Object.keys(coreMembers))
       assert.ok(
         values.some(value => value.kind === kind && isSealed(value)),
         kind,

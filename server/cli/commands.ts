@@ -46,6 +46,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./send.ts')).send(args),
   },
   {
+    name: 'post',
+    takes: 'TITLE TEXT [--tag T]… [--reply ID] [--private]',
+    does: 'publishes a post for all readers; TEXT - reads it from standard input',
+    run: async args => (await import('./post.ts')).post(args),
+  },
+  {
     name: 'get',
     takes: 'ADDRESS | --id ID [--save FOLDER]',
     does: "shows somebody's object, wherever it is; --save writes its attachments to files",

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { FmtpError } from '../../schemas/failures.ts'
 import { parseName, parseObjectId } from '../../schemas/names.ts'
-import { parseObject } from '../../schemas/parse.ts'
+import { parseAnyObject } from '../../schemas/parse-object.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { saveAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
@@ -30,7 +30,7 @@ export async function get(args: string[]): Promise<number> {
     const { answer, describes } = await connection.request({ ...sought, effort: 'lookup' })
     const [first] = describes
     if (first === undefined) throw answerError(answer)
-    if (values.save !== undefined) await saveAll(device, parseObject(first.object), values.save)
+    if (values.save !== undefined) await saveAll(device, parseAnyObject(first.object), values.save)
     process.stdout.write(`${JSON.stringify(first.object, undefined, values.json ? undefined : 2)}\n`)
     return 0
   } finally {

@@ -3,9 +3,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import type { File } from '../../schemas/file.ts'
 import type { DescribeFrame, ListQuery } from '../../schemas/frame.ts'
+import type { Mark } from '../../schemas/mark.ts'
 import type { Message } from '../../schemas/message.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import type { Post } from '../../schemas/post.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
+import type { Report } from '../../schemas/report.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice, saveDevice } from './identity.ts'
@@ -114,9 +119,45 @@ export function line(value: object, isJson: boolean): string {
   const object = value as FmtpObject
   const when = object.createdAt.slice(0, 19).replace('T', ' ')
   if (object.deleted === true) return `${when}  ${object.owner}  deleted ${object.id}\n`
-  if (object.kind !== 'message') return `${when}  ${object.owner}  (${object.kind})\n`
-  const { to, subject, body, owner } = object as Message
-  return `${when}  ${owner} → ${to.join(', ')}  ${subject === undefined ? '' : `${clean(subject)}: `}${clean(body)}\n`
+  return `${when}  ${object.owner} ${clean(summaryOf(object))}\n`
+}
+
+/** What a kind is about, after the name of its owner. */
+function summaryOf(object: FmtpObject): string {
+  switch (object.kind) {
+    case 'message': {
+      const { to, subject, body } = object as Message
+      return `→ ${to.join(', ')}  ${headed(subject, body)}`
+    }
+    case 'post': {
+      const { title, body, tags = [], parent } = object as Post
+      const words = tags.map(tag => `  #${tag}`).join('')
+      return `${parent === undefined ? '' : `↳ ${parent}`}  ${headed(title, body)}${words}`
+    }
+    case 'file': {
+      const { name, format, bytes } = object as File
+      return ` (file) ${name}, ${format}, ${bytes} bytes`
+    }
+    case 'report': {
+      const { about, outcome, recipient, code } = object as Report
+      return ` (report) ${[outcome, recipient, code, about].filter(word => word !== undefined).join(' ')}`
+    }
+    case 'mark': {
+      const { about, read, kept, hidden, muted } = object as Mark
+      const flags = Object.entries({ read, kept, hidden, muted }).flatMap(([flag, isSet]) =>
+        isSet ? flag : [],
+      )
+      return ` (mark) ${about}: ${flags.join(', ')}`
+    }
+    default: {
+      const to = recipientsIn(object)
+      return `${to.length === 0 ? '' : `→ ${to.join(', ')}`}  (${object.kind}) ${object.id}`
+    }
+  }
+}
+
+function headed(title: string | undefined, body: string): string {
+  return title === undefined ? body : `${title}: ${body}`
 }
 
 /** Text of others, without the bytes that would speak to the terminal. */

@@ -15,7 +15,7 @@ import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { findEndpoint } from '../../schemas/formats.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
 import { type Address, domainOf, type Name } from '../../schemas/names.ts'
-import { parseObject } from '../../schemas/parse.ts'
+import { parseAnyObject } from '../../schemas/parse-object.ts'
 import type { User } from '../../schemas/user.ts'
 import type { Channel } from '../../wire/channel.ts'
 import type { Answer } from '../../wire/pairing.ts'
@@ -42,7 +42,7 @@ export async function listen(args: string[]): Promise<number> {
   const shown = new Set<string>()
 
   function take({ object }: DescribeFrame, from: string): Answer {
-    const { id, version, kind } = parseObject(object)
+    const { id, version, kind } = parseAnyObject(object)
     log.info({ id, kind, from }, 'taken')
     const key = `${id} ${version}`
     if (shown.has(key)) return { outcome: 'duplicate', id, version }
@@ -144,7 +144,7 @@ interface Approach {
 
 /** What the home would do with an object: the same seal, the same lists. @throws {FmtpError} as the home refuses */
 export async function judgeDirect(value: unknown, { address, caller, keys, user }: Approach): Promise<void> {
-  const object = parseObject(value)
+  const object = parseAnyObject(value)
   const verdict = await verifySeal(object, keys, Date.now())
   if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
   const isForward = isForwarded(object, address, caller)

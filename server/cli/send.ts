@@ -10,7 +10,7 @@ import type { Result } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/message.ts'
 import { parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { Unsealed } from '../../schemas/object.ts'
-import { parseObject } from '../../schemas/parse.ts'
+import { parseAnyObject } from '../../schemas/parse-object.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
 import { uploadAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
@@ -31,7 +31,7 @@ export async function send(args: string[]): Promise<number> {
   const [recipients, ...words] = positionals
   if (recipients === undefined || (words.length === 0 && values.attach.length === 0))
     throw new FmtpError('FMTP_NO_RECIPIENT', 'usage: fmtp send ADDRESS TEXT')
-  const body = words.length === 1 && words[0] === '-' ? await readText(process.stdin) : words.join(' ')
+  const body = await readWords(words)
   const to = recipients.split(',').map(parseAddress)
   const device = requireDevice(values.as)
   const connection = await connectDevice(device)
@@ -73,14 +73,20 @@ export async function sealAndDescribe(
   return answer
 }
 
-async function answering(
+/** The words of a command line as one text; a lone `-` stands for standard input. */
+export async function readWords(words: readonly string[]): Promise<string> {
+  return words.length === 1 && words[0] === '-' ? readText(process.stdin) : words.join(' ')
+}
+
+/** What an answer says of the object that it answers, wherever that is. */
+export async function answering(
   connection: Connection,
   reply: string,
 ): Promise<Pick<Message, 'parent' | 'parentHash' | 'top'>> {
-  const { answer, describes } = await connection.request({ id: parseObjectId(reply) })
+  const { answer, describes } = await connection.request({ id: parseObjectId(reply), effort: 'lookup' })
   const [first] = describes
   if (first === undefined) throw answerError(answer)
-  const parent = parseObject(first.object)
+  const parent = parseAnyObject(first.object)
   return { parent: parent.id, parentHash: digestOf(parent), top: parent.top ?? parent.id }
 }
 

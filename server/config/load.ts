@@ -176,6 +176,7 @@ function resolvePaths(config: Config, file: string): LoadedConfig {
   return {
     ...config,
     data: resolve(folder, config.data),
+    kinds: resolveIfGiven(config.kinds),
     http: {
       ...config.http,
       certificate: resolveIfGiven(config.http.certificate),

@@ -25,12 +25,13 @@ import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame
 import { limits } from '../../schemas/limits.ts'
 import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
-import { parseObject } from '../../schemas/parse.ts'
+import type { Kinds } from '../../schemas/parse-object.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import { type Judgement, type JudgePorts, judge, versionOf } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
 
 export interface AdmitPorts extends JudgePorts {
+  readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly clock: Clock
   isOwnDomain(domain: string): boolean
@@ -147,7 +148,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
   return async (frame, standing) => {
     const startMs = ports.clock.now()
     checkSize(frame.object, ports.objectBytes)
-    const object = parseObject(frame.object)
+    const object = ports.kinds.parseObject(frame.object)
     if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')

@@ -8,8 +8,9 @@ import { topOf } from '../../objects/place.ts'
 import { type Decision, decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Message } from '../../schemas/message.ts'
-import type { Name } from '../../schemas/names.ts'
+import type { Address, Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
 import type { User } from '../../schemas/user.ts'
 
 export interface JudgePorts {
@@ -75,7 +76,7 @@ function decideAnswer({ deleted }: FmtpObject, parent: Message | undefined): Dec
  */
 function tookPart(object: FmtpObject, parent: Message, recipient: Name, store: Store): boolean {
   if (object.parentHash === undefined || !store.hasDigest(parent.id, object.parentHash)) return false
-  if (parent.owner !== object.owner && parent.to?.includes(object.owner) !== true) return false
+  if (parent.owner !== object.owner && !recipientsIn(parent).includes(object.owner as Address)) return false
   const top = topOf(parent)
   return top !== undefined && store.hasSpoken(top, recipient)
 }

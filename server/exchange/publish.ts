@@ -23,19 +23,22 @@ import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Message } from '../../schemas/message.ts'
 import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { Draft, FmtpObject, Unsealed } from '../../schemas/object.ts'
-import { isSealed, parseDraft, parseObject } from '../../schemas/parse.ts'
+import { isSealed, type Kinds } from '../../schemas/parse-object.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
+import { checkRules } from '../../schemas/rules.ts'
 import type { User } from '../../schemas/user.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import type { Accounts, AttachedWrite } from '../accounts/accounts.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { type JudgePorts, judge, versionOf } from './judge.ts'
+import { checkOffered } from './offered.ts'
 
 export interface PublishPorts extends JudgePorts {
   readonly accounts: Accounts
+  readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly clock: Clock
   readonly isIsland: boolean
@@ -68,8 +71,8 @@ export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
 
   async function finish(value: object, author: Address): Promise<Finished | 'known'> {
-    if (!isSealed(value)) return fillAndSeal(parseDraft(value), author)
-    const object = parseObject(value)
+    if (!isSealed(value)) return fillAndSeal(ports.kinds.parseDraft(value), author)
+    const object = ports.kinds.parseObject(value)
     requireOwner(object.id, author)
     const before = store.findBefore(object.id)
     if (before?.object.hash === object.hash) return 'known'
@@ -97,6 +100,8 @@ export function createPublish(ports: PublishPorts): Publish {
       createdAt: draft.createdAt ?? before?.object.createdAt ?? new Date(nowMs).toISOString(),
       version: draft.version ?? Math.max(nowMs, (before?.object.version ?? 0) + 1),
     } as Unsealed
+    // What the home filled in must fit what the draft says.
+    checkRules(unsealed)
     checkTimes(unsealed, nowMs)
     const home = accounts.homeKey(author)
     // Others refuse what is older than its key, so it is not taken here either.
@@ -138,8 +143,7 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   function checkKind(object: FmtpObject): void {
-    if (object.kind === 'server')
-      throw new FmtpError('FMTP_NOT_OWNER', 'a server object is made by its server')
+    checkOffered(object)
     if (object.kind !== 'user') return
     const { view, policy } = object as User
     if (view !== undefined && view !== 'owner')
@@ -313,10 +317,7 @@ function checkVersion(
 
 /** Whom it is for; an edit and a deletion also go to whoever had the version before. */
 function recipientsOf(object: FmtpObject, before: Before['object'] | undefined): Address[] {
-  const named = [object, before].flatMap(each =>
-    each?.kind === 'message' ? ((each as Message).to ?? []) : [],
-  )
-  return [...new Set(named as Address[])]
+  return [...new Set([object, before].flatMap(each => (each === undefined ? [] : recipientsIn(each))))]
 }
 
 function inOrder(recipients: readonly Address[], results: readonly Result[]): Result[] {

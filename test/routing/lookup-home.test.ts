@@ -14,6 +14,7 @@ import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Name, parseDomain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import { coreKinds } from '../../schemas/parse-object.ts'
 import type { Reply } from '../../wire/pairing.ts'
 import { MovableClock } from '../support/clock.ts'
 import { waitUntil } from '../support/conditions.ts'
@@ -55,6 +56,7 @@ describe('lookup, by what the home answers', () => {
     const keys = [domainKeyOf(lenore.signer.kid, lenore.pair.jwk)]
     lookup = createLookup({
       store: new Store(database),
+      kinds: coreKinds,
       keys: { find: async () => keys },
       reach: {
         domain: async () => {

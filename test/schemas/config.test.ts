@@ -83,7 +83,7 @@ describe('parseConfig', () => {
       udp: 1,
     }
     assert.deepEqual(checkConfig(given).problems.map(formatProblem), [
-      'udp: unknown key; known here: data, domain, listen, http, dns, guard, tls, log, limits, block',
+      'udp: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block',
       'http.behindProxy: expected true or false, found "true"',
       'http.maxConnections: expected a whole number, 1 to 1000000, found "1"',
     ])

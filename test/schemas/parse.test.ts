@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
-import { findNumber, isCredentialPayload, parseDraft, parseFrame, parseObject } from '../../schemas/parse.ts'
-import { handDomain, handMessage, handProfile, handUser } from '../support/hand.ts'
+import { findNumber, isCredentialPayload, parseFrame } from '../../schemas/parse.ts'
+import { handDomain, handUser } from '../support/hand.ts'
 
 function codeOf(work: () => unknown): FailureCode | undefined {
   try {
@@ -14,8 +14,6 @@ function codeOf(work: () => unknown): FailureCode | undefined {
 }
 
 const edgar = handUser(handDomain('poe.net'), 'edgar@poe.net')
-const message = handMessage(edgar, ['lost@lenore.org'])
-const profile = handProfile(edgar)
 const nonce = 'A'.repeat(22)
 
 describe('parseFrame', () => {
@@ -67,80 +65,6 @@ describe('parseFrame', () => {
       undefined,
     ])
   })
-})
-
-describe('parseObject', () => {
-  const objects: readonly (readonly [what: string, object: object, code: FailureCode | undefined])[] = [
-    ['a message', message, undefined],
-    ['a message with members of a later version', { ...message, mood: 'bleak' }, undefined],
-    ['a message without a body', { ...message, body: undefined }, 'FMTP_BAD_OBJECT'],
-    ['a message with a top and no parent', { ...message, top: message.id }, 'FMTP_BAD_OBJECT'],
-    ['a message to nobody', { ...message, to: [] }, 'FMTP_BAD_OBJECT'],
-    ['a message to somebody twice', { ...message, to: ['a@b.c', 'a@b.c'] }, 'FMTP_BAD_OBJECT'],
-    ['an id of somebody else', { ...message, id: '1.lost@lenore.org' }, 'FMTP_BAD_OBJECT'],
-    ['a message with the id of a user', { ...message, id: 'user.edgar@poe.net' }, 'FMTP_BAD_OBJECT'],
-    ['a message with the id of a group', { ...message, id: 'group.edgar@poe.net' }, 'FMTP_BAD_OBJECT'],
-    ['a message of a domain', { ...message, id: '1.poe.net', owner: 'poe.net' }, 'FMTP_BAD_OBJECT'],
-    ['an answer without the digest of its parent', { ...message, parent: message.id }, 'FMTP_BAD_OBJECT'],
-    ['a day that does not exist', { ...message, createdAt: '2026-02-31T00:00:00.000Z' }, 'FMTP_BAD_OBJECT'],
-    ['half a seal', { ...message, hash: undefined }, 'FMTP_BAD_OBJECT'],
-    ['no seal', { ...message, hash: undefined, encryptedKey: undefined }, 'FMTP_NOT_SEALED'],
-    ['an unknown kind', { ...message, kind: 'riddle' }, 'FMTP_UNKNOWN_KIND'],
-    ['no kind', { ...message, kind: undefined }, 'FMTP_BAD_OBJECT'],
-    ['a kind that every object has', { ...message, kind: 'toString' }, 'FMTP_UNKNOWN_KIND'],
-    ['a tombstone that keeps its body', { ...message, deleted: true }, 'FMTP_BAD_OBJECT'],
-    ['a user', profile, undefined],
-    ['a user with the id of a message', { ...profile, id: '1.edgar@poe.net' }, 'FMTP_BAD_OBJECT'],
-    ['a user with nine contacts', { ...profile, contacts: Array(9).fill({}) }, 'FMTP_BAD_OBJECT'],
-    [
-      'a server that speaks of another domain',
-      { ...profile, id: 'server.poe.net', owner: 'poe.net', kind: 'server', domain: 'lenore.org' },
-      'FMTP_BAD_OBJECT',
-    ],
-  ]
-  for (const [what, object, code] of objects) {
-    it(`of ${what} is ${code ?? 'well'}`, () => {
-      // What is undefined would not have arrived.
-      const arrived = JSON.parse(JSON.stringify(object)) as object
-      assert.equal(
-        codeOf(() => parseObject(arrived)),
-        code,
-      )
-    })
-  }
-
-  it('of a tombstone keeps the common members alone', () => {
-    const { body: _, to: __, format: ___, ...rest } = message
-    assert.equal(
-      codeOf(() => parseObject({ ...rest, deleted: true })),
-      undefined,
-    )
-  })
-})
-
-describe('parseDraft', () => {
-  const draft = {
-    id: message.id,
-    kind: 'message',
-    to: ['lost@lenore.org'],
-    format: 'text/plain',
-    body: 'Nevermore',
-  }
-  const drafts: readonly (readonly [what: string, draft: object, code: FailureCode | undefined])[] = [
-    ['what a client must say', draft, undefined],
-    ['an owner that the id does not name', { ...draft, owner: 'lost@lenore.org' }, 'FMTP_BAD_OBJECT'],
-    ['a message without format', { ...draft, format: undefined }, 'FMTP_BAD_OBJECT'],
-    ['a tombstone', { id: draft.id, kind: 'message', deleted: true }, undefined],
-    ['a tombstone with a body', { ...draft, deleted: true }, 'FMTP_BAD_OBJECT'],
-  ]
-  for (const [what, value, code] of drafts) {
-    it(`of ${what} is ${code ?? 'well'}`, () => {
-      assert.equal(
-        codeOf(() => parseDraft(JSON.parse(JSON.stringify(value)))),
-        code,
-      )
-    })
-  }
 })
 
 describe('isCredentialPayload', () => {

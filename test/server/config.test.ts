@@ -32,7 +32,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'an unknown table',
     `${poe}\n[gaurd]\nallow = []`,
     [
-      '4: gaurd: unknown key; known here: data, domain, listen, http, dns, guard, tls, log, limits, block; did you mean guard?',
+      '4: gaurd: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block; did you mean guard?',
     ],
   ],
   [
@@ -54,7 +54,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'an unknown quoted key',
     `"d.a\\u0074a" = ""\n${poe}`,
     [
-      '1: "d.ata": unknown key; known here: data, domain, listen, http, dns, guard, tls, log, limits, block; did you mean data?',
+      '1: "d.ata": unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block; did you mean data?',
     ],
   ],
   [
@@ -180,7 +180,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'several at once, by line',
     `nothing = 1\n${poe}[log]\nformat = "xml"\nlevel = 3`,
     [
-      '1: nothing: unknown key; known here: data, domain, listen, http, dns, guard, tls, log, limits, block',
+      '1: nothing: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block',
       '5: log.format: expected one of auto, json, pretty, found "xml"',
       '6: log.level: expected one of trace, debug, info, warn, error, found 3',
     ],
@@ -299,6 +299,7 @@ describe('config', () => {
   it('fills in every default', () => {
     assert.deepEqual(load(poe), {
       data: join(folder, 'data'),
+      kinds: '',
       domain: [{ name: 'poe.net' }],
       listen: { tcp: ['127.0.0.1:3687'], http: ['127.0.0.1:8080'], hosts: [] },
       http: {
@@ -336,6 +337,7 @@ describe('config', () => {
 
   it('keeps what is given, and resolves paths from the folder of the file', () => {
     const config = load(`data = "../store"
+      kinds = "kinds"
       [[domain]]
       name = "poe.net"
       [[domain]]
@@ -348,6 +350,7 @@ describe('config', () => {
       [tls]
       ca = "ca.pem"`)
     assert.equal(config.data, resolve(folder, '../store'))
+    assert.equal(config.kinds, join(folder, 'kinds'))
     assert.deepEqual(config.domain, [{ name: 'poe.net' }, { name: 'lenore.org' }])
     assert.equal(config.http.certificate, join(folder, 'web/cert.pem'))
     assert.equal(config.http.key, '/etc/ssl/web.key')

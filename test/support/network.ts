@@ -32,6 +32,8 @@ export interface ServerChoices {
   readonly also?: readonly string[]
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
+  /** Kinds that its operator adds: the JSON Schema of each by its name. */
+  readonly kinds?: Readonly<Record<string, object>>
 }
 
 export interface LogRecord {
@@ -96,6 +98,9 @@ export class Network implements AsyncDisposable {
     const address = before?.address ?? `127.77.2.${++this.#lastHost}`
     const file = join(folder, 'fmtp.conf')
     writeFileSync(file, configText(domain, address, this.zone.server, choices))
+    mkdirSync(join(folder, 'kinds'), { recursive: true })
+    for (const [kind, schema] of Object.entries(choices.kinds ?? {}))
+      writeFileSync(join(folder, 'kinds', `${kind}.json`), JSON.stringify(schema))
     mkdirSync(join(folder, 'data', 'tls'), { recursive: true })
     writeFileSync(join(folder, 'data', 'tls', 'cert.pem'), this.#certificate.cert)
     writeFileSync(join(folder, 'data', 'tls', 'key.pem'), this.#certificate.key, { mode: 0o600 })
@@ -231,6 +236,7 @@ function configText(domain: string, address: string, nameServer: string, choices
       .map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
       .join('')
   return `data = "data"
+kinds = "${choices.kinds === undefined ? '' : 'kinds'}"
 [[domain]]
 name = "${domain}"
 ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]

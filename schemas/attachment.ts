@@ -1,0 +1,15 @@
+/** Bytes that an object names by their SHA-256: an attachment of a message or post, and the `file` object (protocol §6.9). */
+import Type from 'typebox'
+import { digestText, mediaType } from './object.ts'
+
+export const blobMembers = {
+  name: Type.String({ minLength: 1, maxLength: 255 }),
+  format: mediaType,
+  bytes: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  sha256: digestText,
+  /** Without it the bytes are absent, where the object is not public. */
+  secret: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]+$', minLength: 22, maxLength: 86 })),
+}
+
+const attachment = Type.Object(blobMembers, { additionalProperties: true })
+export const attachments = Type.Array(attachment, { maxItems: 100 })

@@ -1,0 +1,9 @@
+/** The `file` object: bytes that somebody keeps or gives to others, by their SHA-256 (protocol §6.9). */
+import Type, { type Static } from 'typebox'
+import { blobMembers } from './attachment.ts'
+import type { FmtpObject } from './object.ts'
+
+export const fileMembers = blobMembers
+
+const members = Type.Object(fileMembers)
+export type File = FmtpObject<Static<typeof members>>

@@ -1,0 +1,28 @@
+/** The `report` object: what a server tells an author of an object, or a group of a post in its list (protocol §6.10). */
+import Type, { type Static } from 'typebox'
+import { type FmtpObject, nameText, objectIdText } from './object.ts'
+
+const word = Type.String({ maxLength: 64 })
+
+/** One thing that was tried: where, what, and how it went. */
+const step = Type.Object(
+  {
+    rung: word,
+    what: word,
+    outcome: word,
+    ms: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+  },
+  { additionalProperties: true },
+)
+
+export const reportMembers = {
+  about: objectIdText,
+  recipient: Type.Optional(nameText),
+  /** `delayed`, `failed`, `removed`; a later version may know more. */
+  outcome: Type.String({ pattern: '^[a-z]+$', maxLength: 32 }),
+  code: Type.Optional(Type.String({ pattern: '^FMTP_[A-Z_]+$', maxLength: 64 })),
+  trail: Type.Optional(Type.Array(step, { maxItems: 100 })),
+}
+
+const members = Type.Object(reportMembers)
+export type Report = FmtpObject<Static<typeof members>>

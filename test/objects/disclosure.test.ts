@@ -1,0 +1,35 @@
+/** Who may see an object (protocol §9.3): what is public, whom it was written to, whose box has it, and what is private. */
+import assert from 'node:assert/strict'
+import { maySee } from '../../objects/disclosure.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+
+describe('maySee', () => {
+  const boxedBy = (...having: string[]) => having.includes.bind(having) as (address: string) => boolean
+  const object = (members: object) =>
+    ({ id: '1.edgar@poe.net', owner: 'edgar@poe.net', ...members }) as FmtpObject
+  const cases: readonly (readonly [what: string, object: FmtpObject, viewers: string[], isSeen: boolean])[] =
+    [
+      ['what is public, by a guest', object({ kind: 'post', public: true }), [], true],
+      ['what is not, by a guest', object({ kind: 'post' }), [], false],
+      ['what one owns', object({ kind: 'post' }), ['edgar@poe.net'], true],
+      ['a message to one', object({ kind: 'message', to: ['lost@lenore.org'] }), ['lost@lenore.org'], true],
+      ['any kind that is written to one', object({ kind: 'riddle', to: ['a@b.c'] }), ['a@b.c'], true],
+      ['a message to another', object({ kind: 'message', to: ['a@b.c'] }), ['lost@lenore.org'], false],
+      ['what is in one’s box', object({ kind: 'post' }), ['alice@poe.net'], true],
+      ['a mark of one’s own', object({ kind: 'mark' }), ['edgar@poe.net'], true],
+      ['a mark that is in one’s box', object({ kind: 'mark' }), ['alice@poe.net'], false],
+      [
+        'an invite that says it is public',
+        object({ kind: 'invite', public: true }),
+        ['alice@poe.net'],
+        false,
+      ],
+      ['everyone’s view of a user', object({ kind: 'user', view: 'everyone' }), [], true],
+      ['that of a hidden one', object({ kind: 'user', view: 'everyone', public: false }), [], false],
+    ]
+  for (const [what, seen, viewers, isSeen] of cases) {
+    it(`${isSeen ? 'shows' : 'hides'} ${what}`, () => {
+      assert.equal(maySee(seen, viewers, boxedBy('alice@poe.net')), isSeen)
+    })
+  }
+})
