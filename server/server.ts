@@ -8,7 +8,6 @@ import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import type { Clock } from '../objects/clock.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
-import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createGuard } from '../routing/guard.ts'
 import { createNote, type Step } from '../routing/ladder.ts'
@@ -22,6 +21,7 @@ import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
+import { type Rotation, watchRotation } from './accounts/rotation.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -50,6 +50,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly store: Store
   readonly accounts: Accounts
   readonly domains: OwnDomains
+  readonly rotation: Rotation
   readonly tcp: readonly Listener[]
   readonly http: readonly Listener[]
   /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
@@ -68,10 +69,11 @@ const followMs = 60_000
 /** Starts a server. @throws {FmtpError} FMTP_CONFIG, FMTP_STORE with what a person can do about it */
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
+  const onEvent = (event: string, record: Readonly<Record<string, unknown>>): void => log.info(record, event)
   const closing = new Closing()
   try {
-    const core = closing.use(await openCore(config, options.clock))
-    const { clock, database, hints, domains, store, accounts } = core
+    const core = closing.use(await openCore(config, { ...options, onEvent }))
+    const { clock, database, hints, domains, store, accounts, resolver, rotation } = core
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
@@ -85,18 +87,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       await ensureServerObject(domain, facts, { store, accounts, clock })
     }
 
-    const resolver = closing.use(
-      createResolver({
-        servers:
-          config.dns.servers.length > 0 ? config.dns.servers : isIsland ? ['127.0.0.1'] : systemServers(),
-      }),
-    )
+    closing.use(watchRotation({ ...core, onEvent }))
     const keys = createDomainKeys({
       resolver,
       clock,
       findOwn: domain => {
         const own = domains.get(domain as Domain)
-        return own === undefined ? undefined : [own.key]
+        return own?.keys.map(({ key }) => key)
       },
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
@@ -322,6 +319,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       store,
       accounts,
       domains,
+      rotation,
       tcp,
       http,
       serve: onChannel,
