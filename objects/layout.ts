@@ -13,6 +13,7 @@
  *     entry <list> <number>                one entry of a list
  *     account <address>                    a user of ours: home key, when made
  *     device <address> <thumbprint>        an enrolled device
+ *     resealing <address> <thumbprint>     number of the box up to which what this revoked key sealed is sealed again
  *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
@@ -42,6 +43,7 @@ export const keyOf = {
   entry: (list: ListName, number: number) => key('entry', list, padded(number)),
   account: (address: string) => key('account', address),
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
+  resealing: (address: string, thumbprint: string) => key('resealing', address, thumbprint),
   listed: (domain: string, address: string) => key('listed', domain, address),
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
