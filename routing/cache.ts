@@ -1,5 +1,6 @@
 /** Foreign objects that were fetched, and names that their home says do not exist (protocol §10.2). */
 import { keyOf } from '../objects/layout.ts'
+import { isResealed } from '../objects/resealed.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
 import { isNewer } from '../objects/version.ts'
@@ -14,7 +15,7 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
   for (;;) {
     const before = store.findText(object.id)
     const current = store.findObject(object.id)
-    const isKept = current === undefined || isNewer(fetched, current)
+    const isKept = current === undefined || isNewer(fetched, current) || isResealed(object, current)
     const kept = isKept ? object : current
     const heard = [keyOf.foreign(object.id), String(nowMs)] as const
     const write = isKept ? store.objectWrite(fetched, before) : { puts: [] }

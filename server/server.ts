@@ -9,6 +9,7 @@ import type { Clock } from '../objects/clock.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
+import { createElder } from '../routing/elder.ts'
 import { createGuard } from '../routing/guard.ts'
 import { createNote, type Step } from '../routing/ladder.ts'
 import { createLookup } from '../routing/lookup.ts'
@@ -21,6 +22,7 @@ import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
+import { Resealing } from './accounts/resealing.ts'
 import { type Rotation, watchRotation } from './accounts/rotation.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
@@ -101,6 +103,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const isKnown = async (domain: string): Promise<boolean> =>
       database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
+    const resealing = closing.use(new Resealing({ store, accounts, clock, onEvent }))
+    accounts.watchRevoked((address, thumbprints) => {
+      onEvent('device.revoked', { address, thumbprints })
+      connections.closeDevices(address, thumbprints)
+      resealing.wake()
+    })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
     const calls = new Calls()
     const dial: Dial = (target, note, outerSignal) =>
@@ -165,6 +173,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
       ...judging,
+      believeOld: createElder({
+        lookup,
+        reach,
+        keys,
+        clock,
+        as: first,
+        isOwnDomain: domain => accounts.isOwnDomain(domain),
+        onStep: onStep('elder'),
+      }),
       keys,
       clock,
       objectBytes,

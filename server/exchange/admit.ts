@@ -6,6 +6,7 @@ import type { Clock } from '../../objects/clock.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
+import { isResealed, isSameVersion, keepSeal } from '../../objects/resealed.ts'
 import {
   atRestText,
   believeStored,
@@ -15,6 +16,7 @@ import {
 } from '../../objects/seal.ts'
 import { entryText, listsOf } from '../../objects/store.ts'
 import { isNewer } from '../../objects/version.ts'
+import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -29,6 +31,8 @@ export interface AdmitPorts extends JudgePorts {
   readonly keys: DomainKeys
   readonly clock: Clock
   isOwnDomain(domain: string): boolean
+  /** What a forward brings past its credential (protocol §7.5). */
+  believeOld: Elder
   readonly blockedDomains: readonly string[]
   /** Throws FMTP_RATE where a domain that nobody here knows sends too much. */
   spend(domain: string, remote: string): Promise<void>
@@ -65,10 +69,22 @@ interface JudgedWithResult extends Judged {
 export function createAdmit(ports: AdmitPorts): Admit {
   const { store } = ports
 
-  async function verify(object: FmtpObject): Promise<VerifiedObject> {
+  async function verify(object: FmtpObject, standing: Standing): Promise<VerifiedObject> {
     const verdict = await verifySeal(object, ports.keys, ports.clock.now())
-    if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
-    return verdict.verified
+    if (verdict.isBelieved) return verdict.verified
+    // Its own home would have renewed it; another brings it as it was.
+    const isForward = !isBroughtByOwner(object, nameOf(standing))
+    const old = isForward ? await ports.believeOld(object) : undefined
+    if (old === undefined) throw new FmtpError(verdict.code, verdict.reason)
+    return old
+  }
+
+  /** What is here, under the seal that lives longer: the one here, or the one that came. */
+  async function withFresherSeal(known: VerifiedObject, object: FmtpObject): Promise<VerifiedObject> {
+    const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
+    if (isOurs || !isResealed(object, known.object)) return known
+    const verdict = await verifySeal(object, ports.keys, ports.clock.now())
+    return verdict.isBelieved ? keepSeal(store, verdict.verified) : known
   }
 
   /** The domain that brings an object, or that of the owner, where config blocks it. */
@@ -88,7 +104,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const text = store.findText(object.id)
     const here = text === undefined ? undefined : store.findObject(object.id)
     if (here === undefined) return undefined
-    if (text === atRestText(object)) return believeStored(here)
+    if (text === atRestText(object) || isSameVersion(object, here)) return believeStored(here)
     // Of our own nothing is told that an outsider does not show to have.
     const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
     if (here.version > object.version && !isOurs)
@@ -96,11 +112,12 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return undefined
   }
 
-  /** @throws {FmtpError} FMTP_TOO_OLD */
-  function checkNewer(verified: VerifiedObject): void {
+  /** What is to be here: this, or the same under the seal that it has here. @throws {FmtpError} FMTP_TOO_OLD */
+  function requireCurrent(verified: VerifiedObject): VerifiedObject {
     const { object } = verified
     const here = store.findObject(object.id)
-    if (here === undefined || here.hash === object.hash || isNewer(verified, here)) return
+    if (here === undefined || here.hash === object.hash || isNewer(verified, here)) return verified
+    if (isSameVersion(object, here)) return believeStored(here)
     throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
   }
 
@@ -112,8 +129,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const { object, atRest } = verified
     const before = store.findText(object.id)
     // A newer version may have come while this one was verified and judged.
-    if (before !== undefined) checkNewer(verified)
-    const base = store.objectWrite(verified, before)
+    const current = before === undefined ? verified : requireCurrent(verified)
+    const base = store.objectWrite(current, before)
     const isNew = base.puts.length > 0
     const boxes = accepted.map(({ recipient, judgement }) =>
       boxWrite(
@@ -164,7 +181,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
-    const verified = known ?? (await verify(object))
+    const verified =
+      known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
     for (;;) {
       const judged = await Promise.all(recipients.map(recipient => judgeOne(verified, recipient, standing)))
       const accepted = judged.filter(

@@ -8,12 +8,15 @@ import { dialOrigin } from '../../client/dial.ts'
 import { readCredential } from '../../objects/credential.ts'
 import { mintId } from '../../objects/id.ts'
 import { generateKeyPair, signerOf } from '../../objects/keys.ts'
+import { limits } from '../../schemas/limits.ts'
 import { parseAddress, parseDomain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { pinnedTo } from '../../server/cli/connect.ts'
+import type { Signer } from '../../wire/jws.ts'
 import { waitUntil } from '../support/conditions.ts'
-import { randomNonce } from '../support/hand.ts'
+import { type HandDomain, handMessage, handUser, randomNonce } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
+import { rawTls } from '../support/raw.ts'
 
 const poeNet = parseDomain('poe.net')
 
@@ -115,6 +118,85 @@ describe('a domain key that changes', () => {
     edgar.close()
     edgar = await connectAs(poe, person)
     assert.equal(readCredential(edgar.issued ?? '')?.kid, own().current.selector)
+  })
+
+  describe('and is stolen', () => {
+    let mallory: HandDomain
+
+    beforeEach(() => {
+      mallory = network.hand('mallory.example')
+    })
+
+    /** What lenore.org says to this hello. */
+    async function helloAs(who: Pick<HandDomain, 'name' | 'signer'>) {
+      const end = await rawTls(lenore.address, lenore.port, 'lenore.org')
+      const reply = await end.hello('lenore.org', { as: who.name, signer: who.signer })
+      return { end, reply }
+    }
+
+    async function forward(object: object) {
+      const { end } = await helloAs(mallory)
+      const answer = await end.ask({ verb: 'describe', n: 1, object, for: ['lost@lenore.org'] })
+      end.close()
+      return answer
+    }
+
+    /** A message in Edgar's name by a key of the thief, under a credential of the stolen domain key. */
+    function forge(stolen: Signer, nowMs: number) {
+      const thief = handUser({ ...mallory, signer: stolen }, 'edgar@poe.net', nowMs)
+      return handMessage(thief, ['lost@lenore.org'], { version: nowMs })
+    }
+
+    async function retire(): Promise<Signer> {
+      const { selector, signer } = own().current
+      await rotate()
+      poe.running.rotation.retire(poeNet, selector, { isForced: true })
+      network.zone.set('fmtpkey.poe.net', 'TXT', [own().current.record])
+      // Peers keep what DNS said for the TTL of the record.
+      network.clock.advance(86_400_000)
+      return signer
+    }
+
+    it('a thief of a key that DNS still shows is believed: the limit of this scheme', async () => {
+      const stolen = own().current.signer
+      await rotate()
+      const { end, reply } = await helloAs({ name: 'poe.net', signer: stolen })
+      assert.equal(reply.verb, 'hello')
+      end.close()
+      assert.equal((await forward(forge(stolen, network.clock.now()))).outcome, 'stored')
+    })
+
+    it('a thief of one that was retired says no hello', async () => {
+      const signer = await retire()
+      const { end, reply } = await helloAs({ name: 'poe.net', signer })
+      assert.equal(reply.code, 'FMTP_PROOF')
+      end.close()
+    })
+
+    it('a thief of one that was retired makes nothing that is believed, at no date', async () => {
+      const stolen = await retire()
+      const nowMs = network.clock.now()
+      assert.equal((await forward(forge(stolen, nowMs))).code, 'FMTP_SEAL_CREDENTIAL')
+      assert.equal((await forward(forge(stolen, nowMs - 30 * 86_400_000))).code, 'FMTP_SEAL_CREDENTIAL')
+      assert.ok(
+        lenore.log.some(({ record }) => record.climb === 'elder'),
+        'its home was asked',
+      )
+    })
+
+    it('what a device sealed under one that was retired is believed, while the device is enrolled', async () => {
+      const nowMs = network.clock.now()
+      const times = { version: nowMs, createdAt: new Date(nowMs).toISOString() }
+      const old = handMessage(
+        { ...person, address: parseAddress(person.address) },
+        ['annabel@poe.net'],
+        times,
+      )
+      await retire()
+      network.clock.advance(limits.credentialMs)
+      assert.equal((await forward(old)).outcome, 'stored')
+      assert.equal(lenore.running.store.findObject(old.id)?.hash, old.hash)
+    })
   })
 
   describe('for clients without DNS', () => {
