@@ -3,11 +3,12 @@
  * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. The only file that
  * assumes to be the only process on its folder.
  */
-import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
+import { readDamage } from './damage.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
@@ -54,24 +55,37 @@ export interface ScanOptions {
   readonly isReverse?: boolean
 }
 
+export type Row = readonly [key: string, value: string]
+
+/** All rows of the store as they were at one moment, whatever is written meanwhile. */
+export interface Snapshot extends AsyncDisposable {
+  count(signal: AbortSignal): Promise<number>
+  /** In order of keys. */
+  batches(): AsyncGenerator<readonly Row[], void>
+}
+
 interface Waiting {
   readonly writes: readonly Write[]
   readonly resolve: (results: boolean[]) => void
   readonly reject: (error: Error) => void
 }
 
-const storeVersion = '1'
+export const storeVersion = '1'
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
+/** Rows that are read from a snapshot at once. */
+const batchRows = 1000
 const headsMost = 100_000
 // Entries are about 100 bytes, so that all tails stay within some MiB.
 const tailsMost = 1000
 const tailEntries = 256
+/** Real paths: another name of a folder is no other folder. */
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
   readonly #level: Level<string, string>
+  readonly #lock: Level<string, string>
   readonly #folder: string
   readonly #onAppended: (lists: ReadonlySet<ListName>) => void
   #waiting: Waiting[] = []
@@ -81,15 +95,22 @@ export class Database implements AsyncDisposable {
   readonly #tails = new BoundedMap<ListName, Tail>(tailsMost)
   #isClosed = false
   #epoch = ''
+  #damage: readonly string[] = []
 
-  private constructor(folder: string, onAppended: (lists: ReadonlySet<ListName>) => void) {
+  private constructor(
+    folder: string,
+    lock: Level<string, string>,
+    onAppended: (lists: ReadonlySet<ListName>) => void,
+  ) {
     this.#folder = folder
+    this.#lock = lock
     this.#onAppended = onAppended
-    this.#level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    this.#level = new Level(join(folder, 'store'), { keyEncoding: 'utf8', valueEncoding: 'utf8' })
   }
 
   /**
-   * Opens or makes the store in `folder`. `onAppended` is called after each commit with the lists that grew.
+   * Opens or makes the store of a data folder: `store/`, behind a lock of its own in `lock/`. `onAppended` is called after
+   * each commit with the lists that grew.
    * @throws {FmtpError} FMTP_STORE when another process has it, or its version is not known here
    */
   static async open(
@@ -97,29 +118,33 @@ export class Database implements AsyncDisposable {
     onAppended: (lists: ReadonlySet<ListName>) => void,
     newEpoch: () => string,
   ): Promise<Database> {
-    const path = resolve(folder)
-    // LevelDB's own lock is lost when the same process opens a folder twice.
+    const path = makeFolder(folder)
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
-    const database = new Database(path, onAppended)
-    try {
-      mkdirSync(path, { recursive: true, mode: 0o700 })
-      await database.#level.open()
-    } catch (cause) {
-      throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, {
-        cause,
-      })
-    }
     openFolders.add(path)
-    await database.#begin(newEpoch)
-    return database
+    let lock: Level<string, string> | undefined
+    let level: Level<string, string> | undefined
+    try {
+      lock = await takeLock(makeFolder(join(path, 'lock')))
+      makeFolder(join(path, 'store'))
+      const database = new Database(path, lock, onAppended)
+      level = database.#level
+      await level.open()
+      database.#damage = await readDamage(join(path, 'store'))
+      await database.#begin(newEpoch)
+      return database
+    } catch (cause) {
+      await level?.close()
+      await lock?.close()
+      openFolders.delete(path)
+      if (cause instanceof FmtpError) throw cause
+      throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, { cause })
+    }
   }
 
   async #begin(newEpoch: () => string): Promise<void> {
     const version = this.get(keyOf.meta('version'))
-    if (version !== undefined && version !== storeVersion) {
-      await this[Symbol.asyncDispose]()
+    if (version !== undefined && version !== storeVersion)
       throw new FmtpError('FMTP_STORE', `the store has version ${version}, this server knows ${storeVersion}`)
-    }
     if (version === undefined) {
       await this.commit([
         {
@@ -131,6 +156,11 @@ export class Database implements AsyncDisposable {
       ])
     }
     this.#epoch = this.get(keyOf.meta('epoch')) ?? ''
+  }
+
+  /** What LevelDB said of damage when it opened the store; empty when all is well. */
+  get damage(): readonly string[] {
+    return this.#damage
   }
 
   /** Stands in every cursor: a restored store has another one. */
@@ -175,6 +205,29 @@ export class Database implements AsyncDisposable {
     }
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
+  }
+
+  /** The store as it is now, with all that was acknowledged; to be disposed of, as LevelDB keeps it as long. */
+  snapshot(): Snapshot {
+    const level = this.#level
+    const snapshot = level.snapshot()
+    return {
+      async count(signal) {
+        await using keys = level.keys({ snapshot, highWaterMarkBytes })
+        let count = 0
+        for (let batch = await keys.nextv(batchRows); batch.length > 0; batch = await keys.nextv(batchRows)) {
+          signal.throwIfAborted()
+          count += batch.length
+        }
+        return count
+      },
+      async *batches() {
+        await using rows = level.iterator({ snapshot, highWaterMarkBytes })
+        for (let batch = await rows.nextv(batchRows); batch.length > 0; batch = await rows.nextv(batchRows))
+          yield batch
+      },
+      [Symbol.asyncDispose]: () => snapshot.close(),
+    }
   }
 
   #keepTail(list: ListName, appended: readonly Entry[]): void {
@@ -236,6 +289,7 @@ export class Database implements AsyncDisposable {
     this.#isClosed = true
     await this.#writing
     await this.#level.close()
+    await this.#lock.close()
     openFolders.delete(this.#folder)
   }
 }
@@ -293,6 +347,54 @@ class GroupBatch {
   #put(key: string, value: string): void {
     this.#changed.set(key, value)
     this.#batch.put(key, value)
+  }
+}
+
+/** The real path of a folder that is made where there is none. @throws {FmtpError} FMTP_STORE */
+function makeFolder(folder: string): string {
+  const path = resolve(folder)
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return realpathSync(path)
+  } catch (cause) {
+    throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+/**
+ * Takes the lock of a data folder, which the kernel releases when this process ends, however it ends. LevelDB locks its
+ * folder, but the lock of the store is lost as soon as its own process reads the file `LOCK`, copies the folder or opens
+ * it twice. So a second, empty LevelDB is locked that nobody has a reason to touch.
+ */
+async function takeLock(path: string): Promise<Level<string, string>> {
+  const open = async (): Promise<Level<string, string>> => {
+    const lock = new Level<string, string>(path)
+    await lock.open()
+    return lock
+  }
+  try {
+    return await open()
+  } catch (cause) {
+    if (isLocked(cause)) throw cause
+    // A power cut may have left half a file. There is nothing in it; only `LOCK` must stay what others have open.
+    for (const name of readdirSync(path)) if (name !== 'LOCK') rmSync(join(path, name), { recursive: true })
+    return await open()
+  }
+}
+
+/** Makes a store of these rows in a folder that is not there yet, and closes it; to have it on the disk is the caller's. */
+export async function writeStore(folder: string, batches: AsyncIterable<readonly Row[]>): Promise<void> {
+  mkdirSync(folder, { mode: 0o700 })
+  const level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', errorIfExists: true })
+  await level.open()
+  try {
+    for await (const rows of batches) {
+      const batch = level.batch()
+      for (const [key, value] of rows) batch.put(key, value)
+      await batch.write()
+    }
+  } finally {
+    await level.close()
   }
 }
 

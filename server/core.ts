@@ -3,8 +3,6 @@
  * dials, so that a command can have it without being a server. `server.ts` builds the rest around it.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Clock, systemClock } from '../objects/clock.ts'
 import { Database } from '../objects/database.ts'
 import { createHints, type Hints } from '../objects/hints.ts'
@@ -44,16 +42,15 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
   const { clock = systemClock, onEvent = () => undefined } = options
   const closing = new Closing()
   try {
-    mkdirSync(config.data, { recursive: true, mode: 0o700 })
     const hints = createHints()
     const database = closing.use(
       await Database.open(
-        join(config.data, 'store'),
+        config.data,
         lists => hints.notify(lists),
         () => randomBytes(4).toString('hex'),
       ),
     )
-    // Behind the store, whose lock keeps a second process from making keys of its own.
+    // Behind the database, whose lock keeps a second process from making keys of its own.
     const domains = openDomains(
       config.domain.map(({ name }) => parseDomain(name)),
       config.data,

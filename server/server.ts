@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import type { Clock } from '../objects/clock.ts'
+import { damageAdvice } from '../objects/damage.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
@@ -76,6 +77,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
   try {
     const core = closing.use(await openCore(config, { ...options, onEvent }))
     const { clock, database, hints, domains, store, accounts, resolver, rotation } = core
+    if (database.damage.length > 0)
+      log.error({ lines: database.damage, advice: damageAdvice }, 'store.damage')
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')

@@ -12,7 +12,8 @@ export function writeKeyFile(file: string, text: string): void {
   syncFolder(dirname(file))
 }
 
-function syncFolder(folder: string): void {
+/** What was made or renamed in the folder is on the disk when this returns. */
+export function syncFolder(folder: string): void {
   // Windows opens no folders, and has its renames in a journal.
   if (process.platform === 'win32') return
   const descriptor = openSync(folder, 'r')

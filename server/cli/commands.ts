@@ -16,6 +16,18 @@ const commands: readonly Command[] = [
     run: async args => (await import('./serve.ts')).serve(args),
   },
   {
+    name: 'backup',
+    takes: 'FOLDER [--config FILE] [--json]',
+    does: 'saves config, keys and store to a new folder, also while the server runs',
+    run: async args => (await import('./backup.ts')).backup(args),
+  },
+  {
+    name: 'restore',
+    takes: 'FOLDER [--config FILE] [--data FOLDER] [--json]',
+    does: 'puts a backup back where no config and no data is',
+    run: async args => (await import('./backup.ts')).restore(args),
+  },
+  {
     name: 'demo',
     takes: '[--conversation FILE] [--keep]',
     does: 'plays the first conversation between two servers on loopback',

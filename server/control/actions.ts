@@ -3,6 +3,7 @@
  * socket asks (`socket.ts`); where none runs, the command does the very same in its own process (`client.ts`).
  */
 import { FmtpError } from '../../schemas/failures.ts'
+import { backUp } from '../backup/backup.ts'
 import type { Core } from '../core.ts'
 
 /** How far an action is. */
@@ -25,9 +26,11 @@ export type ControlAction = (args: Readonly<Record<string, unknown>>, ports: Act
 
 export type ControlActions = Readonly<Record<string, ControlAction>>
 
-export function createActions({ domains, config }: Core): ControlActions {
+/** The table. An action of its own file gets the parts of the core that it uses. */
+export function createActions(core: Core): ControlActions {
   return {
-    status: async () => ({ pid: process.pid, data: config.data, domains: [...domains.keys()] }),
+    backup: (args, ports) => backUp(core, args, ports),
+    status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),
   }
 }
 

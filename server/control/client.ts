@@ -8,6 +8,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { damageAdvice } from '../../objects/damage.ts'
 import { isLocked } from '../../objects/database.ts'
 import { type FailureCode, FmtpError, findFailure } from '../../schemas/failures.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
@@ -42,8 +43,10 @@ export async function runAction(
     if (socket !== undefined) return await ask(socket, { action, args }, ports)
     const core = await findCore(config, endMs)
     if (core === undefined) continue
-    await using _ = core
-    return await requireAction(createActions(core), action)(args, ports)
+    await using opened = core
+    const { damage } = opened.database
+    if (damage.length > 0) process.stderr.write(`${damageAdvice}\n  ${damage.join('\n  ')}\n`)
+    return await requireAction(createActions(opened), action)(args, ports)
   }
 }
 

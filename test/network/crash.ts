@@ -98,8 +98,8 @@ class Crashes {
       onRound?.(round, `${told}, ${this.#acknowledged.length} of ${this.#sent.size} messages acknowledged`)
     }
     const resent = await this.#settle()
-    const store = join(this.#folder, 'server.data', 'store')
-    const faults = [...this.#faults, ...(await findFaults(store, this.#sent))]
+    const data = join(this.#folder, 'server.data')
+    const faults = [...this.#faults, ...(await findFaults(data, this.#sent))]
     // One more than rounds: the last server is killed too before the store is opened.
     return { kills: rounds + 1, acknowledged: this.#acknowledged.length, resent, faults }
   }

@@ -45,7 +45,7 @@ describe('delivery', () => {
     await network.stop('lenore.org')
     const { folder } = network.site('lenore.org')
     const database = await Database.open(
-      join(folder, 'data', 'store'),
+      join(folder, 'data'),
       () => undefined,
       () => '',
     )

@@ -20,7 +20,7 @@ export interface Known {
 
 const everything = { limit: 10_000_000 }
 
-/** What is wrong with the store in `folder`, one sentence each; empty when all is well. */
+/** What is wrong with the store of a data folder, one sentence each; empty when all is well. */
 export async function findFaults(folder: string, sent: ReadonlyMap<string, Known>): Promise<string[]> {
   await using database = await Database.open(
     folder,

@@ -1,10 +1,10 @@
 /** Reading ranges of the database: pages are full unless the range ends. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database } from '../../objects/database.ts'
-import { entriesAfter, listOf } from '../../objects/layout.ts'
+import { Database, writeStore } from '../../objects/database.ts'
+import { entriesAfter, listOf, rangeOf } from '../../objects/layout.ts'
 
 describe('Database.scan', () => {
   let folder: string
@@ -33,5 +33,46 @@ describe('Database.scan', () => {
       return rows.length
     })
     assert.deepEqual(await Promise.all(sizes), [1, 100, 599, 600, 600])
+  })
+})
+
+describe('Database.snapshot', () => {
+  let folder: string
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'fmtp-snapshot-'))
+  })
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+  const open = (name: string): Promise<Database> =>
+    Database.open(
+      join(folder, name),
+      () => undefined,
+      () => 'epoch',
+    )
+
+  it('gives all rows of its moment and none that came later, in order, also as another store', async () => {
+    await using database = await open('data')
+    const name = (at: number): string => `object ${String(at).padStart(5, '0')}`
+    await database.commit([{ puts: Array.from({ length: 2500 }, (_, at) => [name(at * 2), 'old'] as const) }])
+    await using snapshot = database.snapshot()
+    await database.commit([{ puts: Array.from({ length: 5000 }, (_, at) => [name(at), 'new'] as const) }])
+    assert.equal(await snapshot.count(new AbortController().signal), 2502)
+    async function* later() {
+      for await (const rows of snapshot.batches()) {
+        await database.commit([{ puts: [['object 99999', 'new']], dels: [name(4998)] }])
+        yield rows
+      }
+    }
+    mkdirSync(join(folder, 'copy'))
+    await writeStore(join(folder, 'copy', 'store'), later())
+    await using copy = await open('copy')
+    const rows = await copy.scan(rangeOf('object'), { limit: 10_000 })
+    assert.deepEqual(
+      rows,
+      Array.from({ length: 2500 }, (_, at) => [name(at * 2), 'old']),
+    )
+    assert.equal(copy.get('meta epoch'), 'epoch')
   })
 })

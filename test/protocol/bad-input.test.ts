@@ -488,7 +488,7 @@ describe('bad input', () => {
       assert.equal(await second.stop(), 0)
       // Nothing revokes yet but the hand of the operator, in the store.
       const database = await Database.open(
-        `${second.folder}/data/store`,
+        `${second.folder}/data`,
         () => undefined,
         () => '',
       )
@@ -751,7 +751,7 @@ describe('bad input', () => {
     it('the store holds what was taken, and nothing else', async () => {
       assert.equal(await lenore.stop(), 0)
       const database = await Database.open(
-        `${lenore.folder}/data/store`,
+        `${lenore.folder}/data`,
         () => undefined,
         () => '',
       )

@@ -1,0 +1,29 @@
+/**
+ * What LevelDB says of damage. It opens a damaged store without an error and drops the records that it can not read; only
+ * a line in its file `LOG` tells. Each opening begins a new `LOG` and keeps the one before as `LOG.old`, in which stands
+ * what went wrong while that process ran.
+ */
+import { createReadStream, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const telling = /\bdropping\b|\bcorruption\b|\bignoring\b/i
+// A few tell enough.
+const linesMost = 20
+
+/** What a person can do about it. */
+export const damageAdvice =
+  'LevelDB has dropped records of the store that it could not read. Look at the disk, and restore the last good backup: fmtp restore FOLDER'
+
+/** Lines of damage since the opening before the last, as LevelDB wrote them, each behind the name of its file. */
+export async function readDamage(storeFolder: string): Promise<readonly string[]> {
+  const lines: string[] = []
+  for (const name of ['LOG.old', 'LOG']) {
+    const file = join(storeFolder, name)
+    if (!existsSync(file)) continue
+    for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
+      if (telling.test(line) && lines.push(`${name}: ${line}`) === linesMost) return lines
+    }
+  }
+  return lines
+}
