@@ -235,6 +235,19 @@ describe('a lost device', () => {
       assert.equal(read(lenore, early.id).hash, early.hash)
     })
 
+    it('is believed by no keys that are older than ten minutes', async () => {
+      const third = await enrol(poe, edgar)
+      const forgedLater = sealedBy(third, ['alice@lenore.org'], { body: 'And my house' })
+      network.clock.advance(8 * dayMs)
+      const alice = await connectAs(lenore, await enrol(lenore, 'alice@lenore.org'))
+      const { answer } = await alice.request({ address: edgar, effort: 'lookup' })
+      assert.equal(answer.outcome, 'found')
+      alice.close()
+      await poe.running.accounts.revoke(edgar, third.pair.thumbprint)
+      network.clock.advance(11 * 60_000)
+      assert.equal((await forward(forgedLater)).code, 'FMTP_SEAL_EXPIRED')
+    })
+
     it('asks again after a while, where the home could not be reached', async () => {
       home.close()
       await network.stop('poe.net')
