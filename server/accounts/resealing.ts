@@ -8,7 +8,7 @@ import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
-import { makeObjectId, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { readJws } from '../../wire/jws.ts'
 import type { Accounts } from './accounts.ts'
@@ -70,16 +70,11 @@ export class Resealing implements AsyncDisposable {
     const home = accounts.homeKey(address)
     let at = text
     let count = 0
-    const take = async (ids: readonly string[]): Promise<void> => {
-      count += await resealAll(ids, { address, thumbprint, home, store })
-    }
-    // The box may not have it, where it was never published.
-    await take([makeObjectId('user', address)])
-    accounts.forget(address)
     for (;;) {
       if (this.#ended.signal.aborted) return
       const page = await store.readList(listOf.box(address), Number(at), pageEntries)
-      await take(page.entries.map(({ id }) => id))
+      const ids = page.entries.map(({ id }) => id)
+      count += await resealAll(ids, { address, thumbprint, home, store })
       const next = String(page.last)
       const write: Write = page.isComplete ? { dels: [key] } : { puts: [[key, next]], isRelaxed: true }
       // Revoked once more meanwhile: the key is back at 0, and all is read again.
@@ -88,6 +83,8 @@ export class Resealing implements AsyncDisposable {
       if (page.isComplete) break
       at = next
     }
+    // Its own object may have been among them.
+    accounts.forget(address)
     onEvent('reseal.done', { address, thumbprint, objects: count })
   }
 
