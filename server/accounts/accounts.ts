@@ -8,20 +8,18 @@ import { generateKeyPair, privatePem, sha256Text, signerOf, thumbprintOf } from 
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
-import { everyonesView } from '../../objects/view.ts'
-import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
-import type { Unsealed } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 import { type AccountRecord, Credentials, type HomeSealingKey } from './credentials.ts'
 import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
 import { findRevoked, type OnRevoked, revocationWrite } from './revoking.ts'
 import { ShortMemory } from './short-memory.ts'
+import { type AttachedWrite, newUser, viewWrite } from './user-view.ts'
 
 interface DeviceRecord {
   readonly jwk: PublicJwk
@@ -43,14 +41,6 @@ export interface AccountsPorts {
 export interface EnrolledDevice {
   readonly thumbprint: string
   readonly enrolledAtMs: number
-}
-
-/** What is written beside a user's object in the same commit, and on which conditions. */
-export interface AttachedWrite {
-  readonly absent: readonly string[]
-  readonly equals: readonly (readonly [key: string, value: string])[]
-  readonly puts: readonly (readonly [key: string, value: string])[]
-  readonly dels: readonly string[]
 }
 
 export class Accounts {
@@ -347,41 +337,9 @@ export class Accounts {
     return { ...view, puts, dels: [...listed.dels, ...revocation.dels] }
   }
 
-  /**
-   * Keeps the sealed view for everyone in step with the owner's own; writes nothing where that did not change. On condition
-   * that the view is as it was read: enrolling and publishing both make one.
-   */
   #viewWrite(user: User, keys: readonly string[], home: SealingKey): Omit<AttachedWrite, 'dels'> {
-    const address = user.owner as Address
-    const key = keyOf.view('everyone', address)
-    const text = this.#store.database.get(key)
-    const composed = everyonesView(user, [...keys].sort())
-    const before = text === undefined ? undefined : (JSON.parse(text) as User)
-    if (before !== undefined) {
-      const { version: _, hash: __, ...old } = before
-      if (canonicalText(old) === canonicalText(composed)) return { absent: [], equals: [], puts: [] }
-    }
-    const version = Math.max(this.#clock.now(), (before?.version ?? 0) + 1)
-    const sealed = sealObject({ ...composed, version } as Unsealed<User>, home)
-    return {
-      absent: text === undefined ? [key] : [],
-      equals: text === undefined ? [] : [[key, text]],
-      puts: [[key, sealed.atRest], ...this.#store.credentialPuts(sealed)],
-    }
+    return viewWrite(user, keys, { store: this.#store, home, nowMs: this.#clock.now() })
   }
 }
 
 const accountsPage = 1000
-
-function newUser(address: Address, nowMs: number): Unsealed<User> {
-  return {
-    createdAt: new Date(nowMs).toISOString(),
-    id: makeObjectId('user', address),
-    kind: 'user',
-    owner: address,
-    policy: 'accept',
-    public: true,
-    version: nowMs,
-    view: 'owner',
-  } as Unsealed<User>
-}
