@@ -27,13 +27,15 @@ export interface Enrolment {
   readonly jwk: PublicJwk
   readonly enrolledAtMs: number
   readonly nowMs: number
+  /** Default `credentialMs`. */
+  readonly lifeMs?: number
 }
 
-/** Made by the domain key for `credentialMs` from now. */
+/** Made by the domain key for `lifeMs` from now. */
 export function issueCredential(enrolment: Enrolment, domainSigner: Signer): string {
   const payload: CredentialPayload = {
     cnf: { jwk: enrolment.jwk },
-    exp: Math.floor((enrolment.nowMs + limits.credentialMs) / 1000),
+    exp: Math.floor((enrolment.nowMs + (enrolment.lifeMs ?? limits.credentialMs)) / 1000),
     nbf: Math.floor(enrolment.enrolledAtMs / 1000),
     sub: enrolment.sub,
   }

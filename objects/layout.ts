@@ -29,6 +29,7 @@
  *     newest <list> <kind> <position>      the same object in the order of making, while it is not deleted: its entry's number
  *     account <address>                    a user of ours: home key, when made
  *     device <address> <thumbprint>        an enrolled device
+ *     resealing <address> <thumbprint>     number of the box up to which what this revoked key sealed is sealed again
  *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
@@ -74,6 +75,7 @@ export const keyOf = {
   newest: (list: ListName, kind: string, position: string) => key('newest', list, kind, position),
   account: (address: string) => key('account', address),
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
+  resealing: (address: string, thumbprint: string) => key('resealing', address, thumbprint),
   listed: (domain: string, address: string) => key('listed', domain, address),
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),

@@ -10,7 +10,7 @@ import type { FmtpObject, Unsealed } from '../schemas/object.ts'
 import { toBase64url } from '../wire/base64url.ts'
 import { readJws, type Signer, signJws, type Verifier } from '../wire/jws.ts'
 import { type Credential, isLive, readCredential, verifyCredential } from './credential.ts'
-import { sha256 } from './keys.ts'
+import { sha256, thumbprintOf, verifierOf } from './keys.ts'
 
 /** One published key of a domain. */
 export interface DomainKey {
@@ -107,7 +107,30 @@ export async function verifySeal(object: FmtpObject, keys: DomainKeys, nowMs: nu
   if (hash === undefined) return refuse('FMTP_SEAL', 'hash is not a compact JWS of this type')
   const found = await findCredential(object.encryptedKey, object.owner as Name, keys)
   if ('code' in found) return { isBelieved: false, ...found }
-  const { credential } = found
+  return verifyUnder(object, hash, found.credential, nowMs)
+}
+
+/**
+ * An object whose credential has ended, if its seal holds under the key that the credential names (protocol §7.5); whether
+ * that key is the owner's is for the caller to find out. `undefined`: it does not hold, or the credential has not ended.
+ */
+export async function verifyOldSeal(object: FmtpObject, nowMs: number): Promise<VerifiedObject | undefined> {
+  const hash = readJws(object.hash, 'fmtp-hash')
+  const payload = readCredential(object.encryptedKey)?.payload
+  if (hash === undefined || payload === undefined || isLive(payload, nowMs)) return undefined
+  const { jwk } = payload.cnf
+  const credential = { ...payload, thumbprint: thumbprintOf(jwk), verifier: verifierOf(jwk) }
+  const verdict = await verifyUnder(object, hash, credential)
+  return verdict.isBelieved ? verdict.verified : undefined
+}
+
+/** `nowMs`: missing where the credential may have ended. */
+async function verifyUnder(
+  object: FmtpObject,
+  hash: NonNullable<ReturnType<typeof readJws>>,
+  credential: Credential,
+  nowMs?: number,
+): Promise<SealVerdict> {
   if (credential.sub !== object.owner)
     return refuse('FMTP_SEAL_CREDENTIAL', `credential of ${credential.sub}`)
   if (credential.thumbprint !== hash.kid)
@@ -115,7 +138,8 @@ export async function verifySeal(object: FmtpObject, keys: DomainKeys, nowMs: nu
   if (credential.nbf > Math.floor(object.version / 1000) + limits.clockSkewMs / 1000) {
     return refuse('FMTP_SEAL_EXPIRED', 'made before its key was enrolled')
   }
-  if (!isLive(credential, nowMs)) return refuse('FMTP_SEAL_EXPIRED', 'the credential has ended')
+  if (nowMs !== undefined && !isLive(credential, nowMs))
+    return refuse('FMTP_SEAL_EXPIRED', 'the credential has ended')
   const digest = digestBytes(object)
   if (!sameBytes(hash.payload, digest))
     return refuse('FMTP_SEAL', 'the object was changed after it was sealed')

@@ -4,6 +4,7 @@ import { cache } from '../objects/cached.ts'
 import { newChange } from '../objects/change.ts'
 import { describe } from '../objects/describe.ts'
 import { keyOf } from '../objects/layout.ts'
+import { isResealed } from '../objects/resealed.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
 import { findMoved, isNewer } from '../objects/version.ts'
@@ -20,7 +21,11 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
   for (;;) {
     const before = store.findBefore(object.id)
     const current = store.findObject(object.id)
-    const isKept = before === undefined || current === undefined || isNewer(fetched, before.object)
+    const isKept =
+      before === undefined ||
+      current === undefined ||
+      isNewer(fetched, before.object) ||
+      isResealed(object, current)
     const change = isKept ? describe(fetched, before, 'fetched', store) : newChange()
     if (isKept && before !== undefined) {
       const moved = findMoved(object, before.object)

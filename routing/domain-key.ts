@@ -43,6 +43,8 @@ interface Cached {
 }
 
 const cachedMost = 10_000
+/** Of the records at the name of a domain's keys, so many are looked at. */
+export const keyRecordsMost = 16
 
 export function createDomainKeys(ports: DomainKeyPorts): DomainKeys {
   const cache = new Map<string, Cached>()
@@ -96,12 +98,20 @@ export function createDomainKeys(ports: DomainKeyPorts): DomainKeys {
 
 const recordPattern = /^v=FMTP1; ?k=ed25519; ?s=([A-Za-z0-9_-]{1,64}); ?p=([A-Za-z0-9+/]{43}=)$/
 
+/** The key of a `fmtpkey` record. `undefined`: it is none. */
+export function findRecordKey(
+  record: string,
+): { readonly selector: string; readonly jwk: PublicJwk } | undefined {
+  const [, selector, text] = recordPattern.exec(record) ?? []
+  const jwk = text === undefined ? undefined : jwkOfRecordKey(text)
+  return selector === undefined || jwk === undefined ? undefined : { selector, jwk }
+}
+
 /** Records that are not FMTP keys are passed over. A key that was known keeps its memo of credentials. */
 function parseRecords(records: readonly string[], before: readonly DomainKey[]): readonly DomainKey[] {
   const keys: DomainKey[] = []
-  for (const record of records.slice(0, 16)) {
-    const [, selector, text] = recordPattern.exec(record) ?? []
-    const jwk = text === undefined ? undefined : jwkOfRecordKey(text)
+  for (const record of records.slice(0, keyRecordsMost)) {
+    const { selector, jwk } = findRecordKey(record) ?? {}
     if (selector === undefined || jwk === undefined) continue
     const thumbprint = thumbprintOf(jwk)
     keys.push(

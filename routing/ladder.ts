@@ -118,9 +118,12 @@ export async function firstOf<T>(
         attempt(controller.signal).then(resolve, thrown => {
           running--
           failure = toFmtpError(thrown)
+          // Whoever waited for the next one to start has gone: nobody else sees that this was the last.
+          if (over.signal.aborted && running === 0 && next >= attempts.length) reject(failure)
           over.abort()
         })
         clock.sleep(staggerMs, over.signal).then(() => {
+          over.abort()
           if (!controller.signal.aborted) start()
         })
       }

@@ -3,10 +3,17 @@
  * itself. Concurrent lookups of one name share one climb; a stale copy is served at once and refreshed behind.
  */
 import type { Clock } from '../objects/clock.ts'
-import { type DomainKeys, verifySeal } from '../objects/seal.ts'
+import {
+  type DomainKeys,
+  type SealVerdict,
+  type VerifiedObject,
+  verifyOldSeal,
+  verifySeal,
+} from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
 import { isEveryones } from '../objects/view.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { singleKinds } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
 import {
   type Domain,
@@ -19,6 +26,7 @@ import {
 } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
+import type { User } from '../schemas/user.ts'
 import { answerError, type Reply } from '../wire/pairing.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
@@ -61,7 +69,12 @@ export interface LookupPorts {
   onKept(): void
 }
 
-export type Lookup = (sought: Sought) => Promise<LookupOutcome>
+export interface LookupOptions {
+  /** True: nothing but what is fresh, here or from its home (protocol §10.2). */
+  readonly isFresh?: boolean
+}
+
+export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
 
 /** The id that a sought thing has. */
 export function soughtId(sought: Sought): ObjectId {
@@ -77,19 +90,23 @@ const failuresMost = 10_000
 
 export function createLookup(ports: LookupPorts): Lookup {
   const { store, clock } = ports
-  const climbs = new Map<ObjectId, Promise<LookupOutcome>>()
+  /** By id; those that take nothing stale are apart. */
+  const climbs = new Map<string, Promise<LookupOutcome>>()
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
 
-  function localRung(id: ObjectId, about: string): Rung<Found> {
+  function localRung(id: ObjectId, about: string, isFresh: boolean): Rung<Found> {
     return {
       name: 'local',
       async climb(note) {
         const found = findLocal(id)
         note.add('cache', found === undefined ? 'miss' : 'ok', { about, ageMs: found?.ageMs })
         if (found === undefined || found.ageMs > limits.userStaleMs) return undefined
-        if (found.ageMs > limits.userFreshMs) refresh(id, about)
+        if (found.ageMs > limits.userFreshMs) {
+          if (isFresh) return undefined
+          refresh(id, about)
+        }
         if (found.object !== 'absent') ports.onUse(id)
         return found
       },
@@ -142,26 +159,41 @@ export function createLookup(ports: LookupPorts): Lookup {
     const id = object.id as ObjectId
     return note.step('seal', { id }, async () => {
       const verdict = await verifySeal(object, ports.keys, clock.now())
-      if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
-      const kept = await keepFetched(store, verdict.verified, clock.now())
+      const verified = verdict.isBelieved ? verdict.verified : await believeByKeys(object)
+      if (verified === undefined) {
+        const { code, reason } = verdict as Extract<SealVerdict, { isBelieved: false }>
+        throw new FmtpError(code, reason)
+      }
+      const kept = await keepFetched(store, verified, clock.now())
       ports.onUse(id)
       ports.onKept()
       return kept
     })
   }
 
-  async function ascend(id: ObjectId, sought: Sought): Promise<LookupOutcome> {
+  /** Past its credential: by the keys that its owner has now. What says which those are must be believed without. */
+  async function believeByKeys(object: FmtpObject): Promise<VerifiedObject | undefined> {
+    if (singleKinds.has(object.kind)) return undefined
+    const old = await verifyOldSeal(object, clock.now())
+    if (old === undefined) return undefined
+    const owner = await find({ address: object.owner as Name }, { isFresh: true })
+    const hasKey = owner.outcome === 'found' && (owner.object as User).keys?.includes(old.thumbprint) === true
+    return hasKey ? old : undefined
+  }
+
+  async function ascend(id: ObjectId, sought: Sought, isFresh: boolean): Promise<LookupOutcome> {
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about), domainRung(id, sought, onReached)]
+    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, onReached)]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
     if (found === undefined) {
       const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
-      return findOld(id, trail) ?? { outcome: 'unreachable', error, isReached, trail }
+      const old = isFresh ? undefined : findOld(id, trail)
+      return old ?? { outcome: 'unreachable', error, isReached, trail }
     }
     if (found.object !== 'absent')
       return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs }
@@ -195,20 +227,21 @@ export function createLookup(ports: LookupPorts): Lookup {
       })
   }
 
-  function share(id: ObjectId, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
-    const running = climbs.get(id) ?? start().finally(() => climbs.delete(id))
-    climbs.set(id, running)
+  function share(key: string, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
+    const running = climbs.get(key) ?? start().finally(() => climbs.delete(key))
+    climbs.set(key, running)
     return running
   }
 
-  return sought => {
+  function find(sought: Sought, { isFresh = false }: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
-    return share(id, () => ascend(id, sought))
+    return share(isFresh ? `fresh ${id}` : id, () => ascend(id, sought, isFresh))
   }
+  return find
 }
 
 /** The object that was asked for, or `undefined` where its home says that there is none. */
-function takeReply({ answer, describes }: Reply, id: ObjectId, kinds: Kinds): FmtpObject | undefined {
+export function takeReply({ answer, describes }: Reply, id: ObjectId, kinds: Kinds): FmtpObject | undefined {
   if (answer.outcome === 'absent') return undefined
   const [first] = describes
   if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)

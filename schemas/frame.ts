@@ -34,6 +34,10 @@ export const publicJwk = Type.Object(
 )
 export type PublicJwk = Readonly<Static<typeof publicJwk>>
 
+/** An older key of a domain, and its credential for the key that followed it. */
+const successor = frame({ key: publicJwk, credential: compactJws })
+export type Successor = Readonly<Static<typeof successor>>
+
 const failure = {
   code: Type.Optional(Type.String({ pattern: '^FMTP_[A-Z_]+$', maxLength: 64 })),
   text: Type.Optional(Type.String({ maxLength: 500 })),
@@ -54,6 +58,7 @@ export const helloFrame = frame({
   token: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' })),
   key: Type.Optional(publicJwk),
   issued: Type.Optional(compactJws),
+  successors: Type.Optional(Type.Array(successor, { maxItems: 8 })),
   limits: Type.Optional(
     frame({
       windowFrames: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),

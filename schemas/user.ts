@@ -54,6 +54,8 @@ export const ownerMembers = {
   ...reachMembers,
   buddies: Type.Optional(Type.Array(addressText, { maxItems: 1000 })),
   statusFor: Type.Optional(Type.Enum(['everyone', 'friends', 'nobody'])),
+  /** Thumbprints of devices that are the user's no more: the home removes them. */
+  revokedKeys: Type.Optional(Type.Array(digestText, { maxItems: 64 })),
   keepDays: Type.Optional(Type.Integer({ minimum: 1, maximum: 36500 })),
 }
 

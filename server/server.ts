@@ -11,8 +11,8 @@ import type { Clock } from '../objects/clock.ts'
 import { damageAdvice } from '../objects/damage.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
-import { createResolver, systemServers } from '../routing/dns.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
+import { createElder } from '../routing/elder.ts'
 import { createGuard } from '../routing/guard.ts'
 import { createNote, type Step } from '../routing/ladder.ts'
 import { createLookup } from '../routing/lookup.ts'
@@ -25,6 +25,8 @@ import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import { writeKeyFile } from './accounts/key-file.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
+import { Resealing } from './accounts/resealing.ts'
+import { type Rotation, watchRotation } from './accounts/rotation.ts'
 import { ensureServerObject } from './accounts/server-object.ts'
 import { Closing } from './closing.ts'
 import { loadKinds } from './config/kinds.ts'
@@ -59,6 +61,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly accounts: Accounts
   readonly domains: OwnDomains
   readonly upkeep: Upkeep
+  readonly rotation: Rotation
   readonly tcp: readonly Listener[]
   readonly http: readonly Listener[]
   /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
@@ -78,10 +81,11 @@ const followMs = 60_000
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
   const kinds = loadKinds(config.kinds)
+  const onEvent = (event: string, record: Readonly<Record<string, unknown>>): void => log.info(record, event)
   const closing = new Closing()
   try {
-    const core = closing.use(await openCore(config, options.clock))
-    const { clock, database, hints, domains, store, accounts } = core
+    const core = closing.use(await openCore(config, { ...options, onEvent }))
+    const { clock, database, hints, domains, store, accounts, resolver, rotation } = core
     if (database.damage.length > 0)
       log.error({ lines: database.damage, advice: damageAdvice }, 'store.damage')
     const [first] = domains.keys()
@@ -97,18 +101,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       await ensureServerObject(domain, facts, { store, accounts, clock })
     }
 
-    const resolver = closing.use(
-      createResolver({
-        servers:
-          config.dns.servers.length > 0 ? config.dns.servers : isIsland ? ['127.0.0.1'] : systemServers(),
-      }),
-    )
+    closing.use(watchRotation({ ...core, onEvent }))
     const keys = createDomainKeys({
       resolver,
       clock,
       findOwn: domain => {
         const own = domains.get(domain as Domain)
-        return own === undefined ? undefined : [own.key]
+        return own?.keys.map(({ key }) => key)
       },
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
@@ -116,6 +115,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const isKnown = async (domain: string): Promise<boolean> =>
       database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
+    const resealing = closing.use(new Resealing({ store, accounts, clock, onEvent }))
+    accounts.watchRevoked((address, thumbprints) => {
+      onEvent('device.revoked', { address, thumbprints })
+      connections.closeDevices(address, thumbprints)
+      resealing.wake()
+    })
     const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
     const calls = new Calls()
     const dial: Dial = (target, note, outerSignal) =>
@@ -219,6 +224,16 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const admit = createAdmit({
       ...judging,
       kinds,
+      believeOld: createElder({
+        lookup,
+        reach,
+        keys,
+        kinds,
+        clock,
+        as: first,
+        isOwnDomain: domain => accounts.isOwnDomain(domain),
+        onStep: onStep('elder'),
+      }),
       keys,
       clock,
       objectBytes,
@@ -382,6 +397,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       accounts,
       domains,
       upkeep,
+      rotation,
       tcp,
       http,
       serve: onChannel,

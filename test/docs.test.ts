@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { readCredential, verifyCredential } from '../objects/credential.ts'
 import { thumbprintOf, verifierOf } from '../objects/keys.ts'
 import { type DomainKeys, digestOf, verifySeal } from '../objects/seal.ts'
+import { isSucceededBy } from '../objects/successors.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import type { Resolver } from '../routing/resolver.ts'
 import { canonicalText } from '../schemas/canonical.ts'
@@ -196,16 +197,25 @@ async function findUnproven(text: string): Promise<string[]> {
   const keys = keysOf(text)
   const problems: string[] = []
   for (const { sort, text: body } of examplesOf(text)) {
-    const value = JSON.parse(body) as { verb?: string; object?: FmtpObject; proof?: string }
-    const object = sort === 'object' ? (value as FmtpObject) : value.object
+    const value = JSON.parse(body) as HelloFrame & { object?: FmtpObject }
+    const object = sort === 'object' ? (value as unknown as FmtpObject) : value.object
     if (object !== undefined && isSealed(object)) {
       const verdict = await verifySeal(object, keys, nowMs)
       if (!verdict.isBelieved) problems.push(`${object.id}: ${verdict.code} ${verdict.reason}`)
     }
     if (value.proof !== undefined && !(await isProven(value as HelloFrame, keys)))
       problems.push(`hello: ${body.slice(0, 80)}`)
+    if (value.successors !== undefined && !(await isSuccession(value as HelloFrame, keys)))
+      problems.push(`successors: ${body.slice(0, 80)}`)
   }
   return problems
+}
+
+/** From the key that the zone shows to the one of the hello. */
+async function isSuccession({ key, successors = [] }: HelloFrame, keys: DomainKeys): Promise<boolean> {
+  const [{ thumbprint } = { thumbprint: '' }] = await keys.find('poe.net')
+  const of = { domain: 'poe.net', successors, nowMs }
+  return key !== undefined && isSucceededBy(thumbprint, key, of)
 }
 
 /** By the domain key in DNS, the credential's key, the key that is enrolled, or the key that another domain shows. */
@@ -340,6 +350,7 @@ const broken: readonly (readonly [
   ['an example that is not marked', '```json frame', '```json', findBadExamples],
   ['an object that was changed', '"body": "Quoth the raven"', '"body": "Quoth the crow"', findUnproven],
   ['a hello that was changed', '"to": "lenore.org"', '"to": "lenore.net"', findUnproven],
+  ['successors that were taken out', '"successors": [', '"successors": [], "x": [', findUnproven],
   ['another key in DNS', /(IN TXT ".*p=)[^"]{8}/, '$1AAAAAAAA', unprovenOrNoKey],
   ['another digest', /^[A-Za-z0-9_-]{43}$/m, 'A'.repeat(43), findWrongTexts],
   ['another canonical form', '{"body":"Quoth the raven"', '{ "body":"Quoth the raven"', findWrongTexts],

@@ -8,19 +8,18 @@ import { generateKeyPair, privatePem, sha256Text, signerOf, thumbprintOf } from 
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
-import { everyonesView } from '../../objects/view.ts'
-import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
-import type { Unsealed } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 import { type AccountRecord, Credentials, type HomeSealingKey } from './credentials.ts'
 import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
+import { findRevoked, type OnRevoked, revocationWrite } from './revoking.ts'
 import { ShortMemory } from './short-memory.ts'
+import { type AttachedWrite, newUser, viewWrite } from './user-view.ts'
 
 interface DeviceRecord {
   readonly jwk: PublicJwk
@@ -38,12 +37,10 @@ export interface AccountsPorts {
   readonly clock: Clock
 }
 
-/** What is written beside a user's object in the same commit, and on which conditions. */
-export interface AttachedWrite {
-  readonly absent: readonly string[]
-  readonly equals: readonly (readonly [key: string, value: string])[]
-  readonly puts: readonly (readonly [key: string, value: string])[]
-  readonly dels: readonly string[]
+/** An enrolled device of a user. */
+export interface EnrolledDevice {
+  readonly thumbprint: string
+  readonly enrolledAtMs: number
 }
 
 export class Accounts {
@@ -54,6 +51,9 @@ export class Accounts {
   readonly #users: ShortMemory<User>
   readonly #views: ShortMemory<User>
   readonly #listed: ShortMemory<boolean>
+  /** Devices that a write under way takes from their user. */
+  readonly #leaving = new Map<string, Set<string>>()
+  #onRevoked: OnRevoked = () => undefined
 
   constructor(ports: AccountsPorts) {
     this.#store = ports.store
@@ -117,11 +117,34 @@ export class Accounts {
     return known ?? this.#listed.keep(domain, await isListed(domain, this.#store.database))
   }
 
-  /** To be called when a write of this user's object or view has ended, so that the next reader sees it. */
+  /** Who closes sessions and seals again what a lost device had sealed. */
+  watchRevoked(onRevoked: OnRevoked): void {
+    this.#onRevoked = onRevoked
+  }
+
+  /**
+   * To be called when a write of this user's object or view has ended, so that the next reader sees it. Whether the write
+   * was made shows in the store: only then its revoked devices are told.
+   */
   forget(address: Name): void {
+    const leaving = this.#leaving.get(address)
+    if (leaving !== undefined) this.#tellRevoked(address, leaving)
     this.#users.forget(address)
     this.#views.forget(address)
     this.#listed.forgetAll()
+  }
+
+  #noteLeaving(address: string, thumbprints: readonly string[]): void {
+    if (thumbprints.length === 0) return
+    this.#leaving.set(address, new Set([...(this.#leaving.get(address) ?? []), ...thumbprints]))
+  }
+
+  /** Those that are still enrolled wait for the write that takes them, which may be another one's turn. */
+  #tellRevoked(address: Name, leaving: Set<string>): void {
+    const revoked = [...leaving].filter(thumbprint => !this.hasDevice(address, thumbprint))
+    for (const thumbprint of revoked) leaving.delete(thumbprint)
+    if (leaving.size === 0) this.#leaving.delete(address)
+    if (revoked.length > 0) this.#onRevoked(address, revoked)
   }
 
   /**
@@ -183,9 +206,33 @@ export class Accounts {
     return this.isOwn(owner) ? this.#credentials.refresh(text, owner, isLive) : text
   }
 
-  /** Thumbprints of all keys that speak for a user: the home key and every device. */
-  async liveKeys(address: Address): Promise<string[]> {
-    return [this.homeKey(address).signer.kid, ...(await this.#deviceKeys(address))]
+  /** The devices of a user, in order of their thumbprints. */
+  async listDevices(address: Address): Promise<EnrolledDevice[]> {
+    const rows = await this.#store.database.scan(rangeOf('device', address), { limit: 2 * limits.devices })
+    return rows.map(([key, text]) => {
+      const { enrolledAtMs } = JSON.parse(text) as DeviceRecord
+      return { thumbprint: lastPart(key), enrolledAtMs }
+    })
+  }
+
+  /** Ends the enrolment of a device, whoever says so. @throws {FmtpError} FMTP_NOT_FOUND */
+  async revoke(address: Address, thumbprint: string): Promise<void> {
+    for (;;) {
+      const devices = await this.#deviceKeys(address)
+      if (!devices.includes(thumbprint))
+        throw new FmtpError('FMTP_NOT_FOUND', `${address} has no device ${thumbprint}`)
+      const user = this.#readUser(address)
+      const home = this.homeKey(address)
+      const others = devices.filter(other => other !== thumbprint)
+      const view = user && this.#viewWrite(user, [home.signer.kid, ...others], home)
+      const { puts, dels } = revocationWrite(address, [thumbprint])
+      this.#noteLeaving(address, [thumbprint])
+      const [isRevoked] = await this.#store.database.commit([
+        { ...view, puts: [...puts, ...(view?.puts ?? [])], dels },
+      ])
+      this.forget(address)
+      if (isRevoked === true) return
+    }
   }
 
   async #deviceKeys(address: Address): Promise<string[]> {
@@ -219,7 +266,7 @@ export class Accounts {
   /**
    * Uses up a token, and enrols the key that came with it.
    * @returns the credential of the enrolled key, `undefined` without one
-   * @throws {FmtpError} FMTP_TOKEN, FMTP_TOO_MANY_DEVICES; then the token stays good
+   * @throws {FmtpError} FMTP_TOKEN, FMTP_REVOKED, FMTP_TOO_MANY_DEVICES; then the token stays good
    */
   async redeem(address: Address, token: string, jwk: PublicJwk | undefined): Promise<string | undefined> {
     const key = keyOf.token(sha256Text(token))
@@ -245,6 +292,9 @@ export class Accounts {
     const others = (await this.#deviceKeys(address)).filter(other => other !== thumbprint)
     if (others.length >= limits.devices)
       throw new FmtpError('FMTP_TOO_MANY_DEVICES', `${address} has ${others.length}`)
+    const user = this.#readUser(address)
+    if (user?.revokedKeys?.includes(thumbprint) === true)
+      throw new FmtpError('FMTP_REVOKED', `${address} has revoked ${thumbprint}`)
     const key = keyOf.device(address, thumbprint)
     const before = this.#store.database.get(key)
     // A key that is enrolled again stays enrolled since when it was: what it sealed stays believed.
@@ -252,7 +302,6 @@ export class Accounts {
       before === undefined ? { jwk, enrolledAtMs: this.#clock.now() } : (JSON.parse(before) as DeviceRecord)
     const credential = this.#credentials.issue(address, jwk, device.enrolledAtMs)
     const home = this.homeKey(address)
-    const user = this.#readUser(address)
     const view = user && this.#viewWrite(user, [home.signer.kid, ...others, thumbprint], home)
     const puts: AttachedWrite['puts'] = [
       [key, JSON.stringify(device)],
@@ -272,54 +321,28 @@ export class Accounts {
 
   /**
    * What goes with a new version of a user's own object, in its commit: everyone's view, and the domains that its whitelist
-   * names. `before` is the version that the commit replaces. Afterwards `forget`.
+   * names; and the end of the devices that it revokes. `before` is the version that the commit replaces. Afterwards `forget`.
    */
   async userWrite(user: User, before: Pick<User, 'whitelist'> | undefined): Promise<AttachedWrite> {
     const address = user.owner as Address
-    const keys = await this.liveKeys(address)
-    const view = this.#viewWrite(user, keys, this.homeKey(address))
+    const devices = await this.#deviceKeys(address)
+    const revoked = findRevoked(user, devices)
+    const home = this.homeKey(address)
+    const live = devices.filter(thumbprint => !revoked.includes(thumbprint))
+    const view = this.#viewWrite(user, [home.signer.kid, ...live], home)
     const listed = listedWrite(user, before)
+    const revocation = revocationWrite(address, revoked)
+    this.#noteLeaving(address, revoked)
     const retention = keyOf.retention(address)
-    const [puts, dels] =
+    const [kept, unkept] =
       user.keepDays === undefined ? [[], [retention]] : [[[retention, String(user.keepDays)] as const], []]
-    return { ...view, puts: [...view.puts, ...listed.puts, ...puts], dels: [...listed.dels, ...dels] }
+    const puts = [...view.puts, ...listed.puts, ...revocation.puts, ...kept]
+    return { ...view, puts, dels: [...listed.dels, ...revocation.dels, ...unkept] }
   }
 
-  /**
-   * Keeps the sealed view for everyone in step with the owner's own; writes nothing where that did not change. On condition
-   * that the view is as it was read: enrolling and publishing both make one.
-   */
   #viewWrite(user: User, keys: readonly string[], home: SealingKey): Omit<AttachedWrite, 'dels'> {
-    const address = user.owner as Address
-    const key = keyOf.view('everyone', address)
-    const text = this.#store.database.get(key)
-    const composed = everyonesView(user, [...keys].sort())
-    const before = text === undefined ? undefined : (JSON.parse(text) as User)
-    if (before !== undefined) {
-      const { version: _, hash: __, ...old } = before
-      if (canonicalText(old) === canonicalText(composed)) return { absent: [], equals: [], puts: [] }
-    }
-    const version = Math.max(this.#clock.now(), (before?.version ?? 0) + 1)
-    const sealed = sealObject({ ...composed, version } as Unsealed<User>, home)
-    return {
-      absent: text === undefined ? [key] : [],
-      equals: text === undefined ? [] : [[key, text]],
-      puts: [[key, sealed.atRest], ...this.#store.credentialPuts(sealed)],
-    }
+    return viewWrite(user, keys, { store: this.#store, home, nowMs: this.#clock.now() })
   }
 }
 
 const accountsPage = 1000
-
-function newUser(address: Address, nowMs: number): Unsealed<User> {
-  return {
-    createdAt: new Date(nowMs).toISOString(),
-    id: makeObjectId('user', address),
-    kind: 'user',
-    owner: address,
-    policy: 'accept',
-    public: true,
-    version: nowMs,
-    view: 'owner',
-  } as Unsealed<User>
-}

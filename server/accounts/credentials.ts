@@ -1,6 +1,6 @@
 /**
- * Credentials of our names (protocol §7.3): issued with the domain key, renewed when they are a day old, and the home keys
- * that they vouch for. What was issued is remembered, so that sealing costs no signature of the domain key.
+ * Credentials of our names (protocol §7.3): issued with the domain key, renewed when they are a day old or another domain key
+ * signs now, and the home keys that they vouch for. What was issued is remembered, so that sealing costs no signature of the domain key.
  */
 import type { Clock } from '../../objects/clock.ts'
 import { issueCredential, readCredential } from '../../objects/credential.ts'
@@ -14,7 +14,7 @@ import { limits } from '../../schemas/limits.ts'
 import { domainOf, type Name } from '../../schemas/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import type { Signer } from '../../wire/jws.ts'
-import type { OwnDomains } from './own-domains.ts'
+import type { OwnDomain, OwnDomains } from './own-domains.ts'
 
 export interface AccountRecord {
   readonly createdAtMs: number
@@ -35,6 +35,8 @@ export interface HomeKey {
 
 /** What a credential of ours says, and when it is a day old. */
 interface ReadCredential {
+  /** Of the domain key that made it. */
+  readonly selector: string
   readonly jwk: PublicJwk
   readonly thumbprint: string
   readonly enrolledAtMs: number
@@ -43,6 +45,8 @@ interface ReadCredential {
 
 interface Issued {
   readonly text: string
+  /** Of the domain key that made it. */
+  readonly selector: string
   readonly renewAtMs: number
 }
 
@@ -89,28 +93,36 @@ export class Credentials {
     const nowMs = this.#ports.clock.now()
     const key = `${jwk.x} ${sub}`
     const known = this.#issued.get(key)
-    if (known !== undefined && known.renewAtMs > nowMs) return known.text
-    const domain = this.#ports.domains.get(domainOf(sub))
-    if (domain === undefined) throw new FmtpError('FMTP_NOT_FOUND', `${domainOf(sub)} is not served here`)
-    const text = issueCredential({ sub, jwk, enrolledAtMs, nowMs }, domain.signer)
-    this.#issued.set(key, { text, renewAtMs: nowMs + limits.credentialRenewMs })
+    const { signer } = this.#requireDomain(sub).current
+    if (known !== undefined && known.renewAtMs > nowMs && known.selector === signer.kid) return known.text
+    const text = issueCredential({ sub, jwk, enrolledAtMs, nowMs }, signer)
+    this.#issued.set(key, { text, selector: signer.kid, renewAtMs: nowMs + limits.credentialRenewMs })
     return text
   }
 
-  /** The text, or a new one where it is a day old and its key is live. */
+  #requireDomain(sub: Name): OwnDomain {
+    const domain = this.#ports.domains.get(domainOf(sub))
+    if (domain === undefined) throw new FmtpError('FMTP_NOT_FOUND', `${domainOf(sub)} is not served here`)
+    return domain
+  }
+
+  /** The text, or a new one where it is a day old or of a domain key that signs no more, and its key is live. */
   refresh(text: string, owner: Name, isLive: (thumbprint: string) => boolean): string {
     const read = this.#read.get(text) ?? this.#readOnce(text)
-    if (read === undefined || read.renewAtMs > this.#ports.clock.now() || !isLive(read.thumbprint))
-      return text
+    if (read === undefined) return text
+    const isCurrent = read.selector === this.#requireDomain(owner).current.selector
+    if ((isCurrent && read.renewAtMs > this.#ports.clock.now()) || !isLive(read.thumbprint)) return text
     return this.issue(owner, read.jwk, read.enrolledAtMs)
   }
 
   #readOnce(text: string): ReadCredential | undefined {
-    const payload = readCredential(text)?.payload
-    if (payload === undefined) return undefined
+    const credential = readCredential(text)
+    if (credential === undefined) return undefined
+    const { kid: selector, payload } = credential
     const { jwk } = payload.cnf
     const renewAtMs = (payload.exp + 60) * 1000 - limits.credentialMs + limits.credentialRenewMs
-    const read = { jwk, thumbprint: thumbprintOf(jwk), enrolledAtMs: payload.nbf * 1000, renewAtMs }
+    const enrolledAtMs = payload.nbf * 1000
+    const read = { selector, jwk, thumbprint: thumbprintOf(jwk), enrolledAtMs, renewAtMs }
     this.#read.set(text, read)
     return read
   }

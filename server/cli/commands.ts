@@ -28,6 +28,18 @@ const commands: readonly Command[] = [
     run: async args => (await import('./backup.ts')).restore(args),
   },
   {
+    name: 'key',
+    takes: 'list [DOMAIN] | rotate [DOMAIN] [--now] | retire SELECTOR [--force]  [--config FILE] [--json]',
+    does: "shows a domain's keys, begins the change to a new one, deletes an old one",
+    run: async args => (await import('./key.ts')).key(args),
+  },
+  {
+    name: 'device',
+    takes: 'list ADDRESS | revoke ADDRESS THUMBPRINT  [--config FILE] [--json]',
+    does: "shows a user's devices, or takes away one that was lost",
+    run: async args => (await import('./device.ts')).device(args),
+  },
+  {
     name: 'demo',
     takes: '[--conversation FILE] [--keep]',
     does: 'plays the first conversation between two servers on loopback',

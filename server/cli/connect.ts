@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { Connection, type ConnectOptions } from '../../client/connection.ts'
 import { dialOrigin } from '../../client/dial.ts'
 import { signerOf, thumbprintOf, verifierOf } from '../../objects/keys.ts'
+import { isSucceededBy } from '../../objects/successors.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { domainOf } from '../../schemas/names.ts'
@@ -11,11 +12,18 @@ import { type Device, devicePair, saveDevice } from './identity.ts'
 
 export const randomNonce = (): string => randomBytes(16).toString('base64url')
 
-/** Believes a server that proves the key of this thumbprint, which came with the log-in link. */
-export function pinnedTo(thumbprint: string): (hello: HelloFrame) => Promise<void> {
+/**
+ * Believes a server that proves the key of this thumbprint, which came with the log-in link, or one that follows it (protocol
+ * §5.9). `onMoved` is given the thumbprint of such a key, which is to be pinned instead.
+ */
+export function pinnedTo(
+  thumbprint: string,
+  onMoved: (thumbprint: string) => void = () => undefined,
+): (hello: HelloFrame) => Promise<void> {
   return async hello => {
-    const { key } = hello
-    if (key === undefined || thumbprintOf(key) !== thumbprint) {
+    const { key, as: domain = '', successors = [] } = hello
+    const of = { domain, successors, nowMs: Date.now() }
+    if (key === undefined || !(await isSucceededBy(thumbprint, key, of))) {
       throw new FmtpError(
         'FMTP_WRONG_PEER',
         'the server shows another domain key than the one of the log-in link',
@@ -23,6 +31,7 @@ export function pinnedTo(thumbprint: string): (hello: HelloFrame) => Promise<voi
     }
     if (!(await isProvenBy(hello, verifierOf(key))))
       throw new FmtpError('FMTP_PROOF', 'the server did not prove its key')
+    if (thumbprintOf(key) !== thumbprint) onMoved(thumbprintOf(key))
   }
 }
 
@@ -32,13 +41,18 @@ export async function connectDevice(
   options: Pick<ConnectOptions, 'onDescribe' | 'onClose'> = {},
 ): Promise<Connection> {
   const channel = await dialOrigin(device.origin)
+  let { domainThumbprint } = device
   const connection = await Connection.open(channel, {
     ...options,
     domain: domainOf(device.address),
-    verifyServer: pinnedTo(device.domainThumbprint),
+    verifyServer: pinnedTo(device.domainThumbprint, thumbprint => {
+      domainThumbprint = thumbprint
+    }),
     randomNonce,
     login: { as: device.address, signer: signerOf(devicePair(device)), credential: device.credential },
   })
-  if (connection.issued !== undefined) saveDevice({ ...device, credential: connection.issued })
+  const { issued: credential = device.credential } = connection
+  if (credential !== device.credential || domainThumbprint !== device.domainThumbprint)
+    saveDevice({ ...device, credential, domainThumbprint })
   return connection
 }

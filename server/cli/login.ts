@@ -15,9 +15,12 @@ export async function login(args: string[]): Promise<number> {
   if (text === undefined) throw new FmtpError('FMTP_BAD_NAME', 'which link? usage: fmtp login LINK')
   const { origin, address, token, thumbprint } = parseLink(text)
   const pair = generateKeyPair()
+  let domainThumbprint = thumbprint
   const connection = await Connection.open(await dialOrigin(origin), {
     domain: domainOf(address),
-    verifyServer: pinnedTo(thumbprint),
+    verifyServer: pinnedTo(thumbprint, moved => {
+      domainThumbprint = moved
+    }),
     randomNonce,
     login: { as: address, token, signer: signerOf(pair), key: pair.jwk },
   })
@@ -26,7 +29,7 @@ export async function login(args: string[]): Promise<number> {
   const file = saveDevice({
     address,
     origin,
-    domainThumbprint: thumbprint,
+    domainThumbprint,
     key: privatePem(pair),
     credential: connection.issued,
   })

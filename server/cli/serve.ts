@@ -74,8 +74,9 @@ async function introduce(
   const lines = [`serving ${[...domains.keys()].join(', ')}, data in ${config.data}`]
   for (const { address, port } of server.tcp) lines.push(`  tcp   ${address}:${port}`)
   for (const { address, port } of server.http) lines.push(`  http  ${address}:${port}`)
-  for (const { domain: name, record } of domains.values()) {
-    if (name !== 'localhost') lines.push(`  DNS   fmtpkey.${name} TXT "${record}"`)
+  for (const { domain: name, keys } of domains.values()) {
+    if (name === 'localhost') continue
+    for (const { record } of keys) lines.push(`  DNS   fmtpkey.${name} TXT "${record}"`)
   }
   for (const address of wanted) {
     lines.push(`  user  ${address}`)
@@ -87,7 +88,7 @@ async function introduce(
       origin: originOf(config, server.http[0]?.port ?? 8080),
       address,
       token,
-      thumbprint: own.pair.thumbprint,
+      thumbprint: own.current.pair.thumbprint,
     })
     lines.push(`  link  ${link}`, '        works once, for a day:  npx fmtp login LINK')
   }

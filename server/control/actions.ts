@@ -5,6 +5,7 @@
 import { FmtpError } from '../../schemas/failures.ts'
 import { backUp } from '../backup/backup.ts'
 import type { Core } from '../core.ts'
+import { keyActions } from './key-actions.ts'
 
 /** How far an action is. */
 export interface Progress {
@@ -29,6 +30,7 @@ export type ControlActions = Readonly<Record<string, ControlAction>>
 /** The table. An action of its own file gets the parts of the core that it uses. */
 export function createActions(core: Core): ControlActions {
   return {
+    ...keyActions(core),
     backup: (args, ports) => backUp(core, args, ports),
     status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),
   }

@@ -10,6 +10,7 @@ import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
 import { findPlace } from '../../objects/place.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
+import { isResealed, isSameVersion, keepSeal } from '../../objects/resealed.ts'
 import {
   atRestText,
   believeStored,
@@ -20,6 +21,7 @@ import {
 import type { Before } from '../../objects/store.ts'
 import { findMoved, isNewer } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
+import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -35,6 +37,8 @@ export interface AdmitPorts extends JudgePorts {
   readonly keys: DomainKeys
   readonly clock: Clock
   isOwnDomain(domain: string): boolean
+  /** What a forward brings past its credential (protocol §7.5). */
+  believeOld: Elder
   readonly blockedDomains: readonly string[]
   /** Throws FMTP_RATE where a domain that nobody here knows sends too much. */
   spend(domain: string, remote: string): Promise<void>
@@ -77,10 +81,22 @@ interface JudgedWithResult extends Judged {
 export function createAdmit(ports: AdmitPorts): Admit {
   const { store } = ports
 
-  async function verify(object: FmtpObject): Promise<VerifiedObject> {
+  async function verify(object: FmtpObject, standing: Standing): Promise<VerifiedObject> {
     const verdict = await verifySeal(object, ports.keys, ports.clock.now())
-    if (!verdict.isBelieved) throw new FmtpError(verdict.code, verdict.reason)
-    return verdict.verified
+    if (verdict.isBelieved) return verdict.verified
+    // Its own home would have renewed it; another brings it as it was.
+    const isForward = !isBroughtByOwner(object, nameOf(standing))
+    const old = isForward ? await ports.believeOld(object) : undefined
+    if (old === undefined) throw new FmtpError(verdict.code, verdict.reason)
+    return old
+  }
+
+  /** What is here, under the seal that lives longer: the one here, or the one that came. */
+  async function withFresherSeal(known: VerifiedObject, object: FmtpObject): Promise<VerifiedObject> {
+    const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
+    if (isOurs || !isResealed(object, known.object)) return known
+    const verdict = await verifySeal(object, ports.keys, ports.clock.now())
+    return verdict.isBelieved ? keepSeal(store, verdict.verified) : known
   }
 
   /** The domain that brings an object, or that of the owner, where config blocks it. */
@@ -100,12 +116,21 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const text = store.findText(object.id)
     const here = text === undefined ? undefined : store.findObject(object.id)
     if (here === undefined) return undefined
-    if (text === atRestText(object)) return believeStored(here)
+    if (text === atRestText(object) || isSameVersion(object, here)) return believeStored(here)
     // Of our own nothing is told that an outsider does not show to have.
     const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
     if (here.version > object.version && !isOurs)
       throw new FmtpError('FMTP_TOO_OLD', `here is ${here.version}`)
     return undefined
+  }
+
+  /** This, or the same version under the seal that it has here meanwhile. */
+  function asHeld(verified: VerifiedObject): VerifiedObject {
+    const { object } = verified
+    const here = store.findObject(object.id)
+    return here !== undefined && here.hash !== object.hash && isSameVersion(object, here)
+      ? believeStored(here)
+      : verified
   }
 
   /** @throws {FmtpError} FMTP_TOO_OLD, FMTP_BAD_OBJECT, FMTP_PARENT */
@@ -169,10 +194,11 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
-    const verified = known ?? (await verify(object))
+    const verified =
+      known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
     for (;;) {
-      const coming = { verified, before: store.findBefore(object.id) }
-      const judged = recipients.map(recipient => judgeOne(verified, recipient, standing))
+      const coming = { verified: asHeld(verified), before: store.findBefore(object.id) }
+      const judged = recipients.map(recipient => judgeOne(coming.verified, recipient, standing))
       const accepted = judged.filter(
         ({ result, judgement }) => judgement.outcome === 'accept' && result.outcome !== 'duplicate',
       )

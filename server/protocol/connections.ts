@@ -57,6 +57,15 @@ export class Connections implements Peers {
     if (named?.size === 0) this.#named.delete(standing.name)
   }
 
+  /** Ends the sessions of devices that their user has no more. */
+  closeDevices(address: string, thumbprints: readonly string[]): void {
+    for (const session of [...this.#sessions]) {
+      const { standing } = session
+      const device = standing?.role === 'client' && standing.name === address ? standing.device : undefined
+      if (device !== undefined && thumbprints.includes(device)) session.close(new FmtpError('FMTP_REVOKED'))
+    }
+  }
+
   closeAll(): void {
     this.#isClosed = true
     for (const session of [...this.#sessions]) session.close()

@@ -8,7 +8,7 @@ import type { HelloFrame } from '../../schemas/frame.ts'
 import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/names.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { checkHello, composeHello } from '../../wire/hello.ts'
-import type { OwnDomains } from '../accounts/own-domains.ts'
+import type { OwnDomain } from '../accounts/own-domains.ts'
 import type { Standing } from '../exchange/standing.ts'
 import { identify, type LoginPorts } from './login.ts'
 import { proveName } from './prove.ts'
@@ -24,7 +24,7 @@ export interface Call {
 }
 
 export interface IntroductionPorts extends LoginPorts {
-  readonly domains: OwnDomains
+  readonly domains: ReadonlyMap<Domain, Pick<OwnDomain, 'domain' | 'current' | 'successors'>>
   /** Host names that a WebSocket to us may be bound to. */
   readonly hosts: readonly string[]
   readonly window: { readonly frames: number; readonly bytes: number }
@@ -67,6 +67,9 @@ export class Introduction {
     const { standing, issued } = await identify(hello, this.#channel, this.#ports)
     this.#nonce = newNonce()
     const binding = isWebSocket ? hello.binding : this.#channel.binding
+    const { pair, signer } = own.current
+    // Whoever comes as a server or a foreign user has the keys from DNS.
+    const { successors } = standing.role === 'guest' || standing.role === 'client' ? own : { successors: [] }
     const reply = composeHello(
       {
         role: 'answers',
@@ -75,11 +78,12 @@ export class Introduction {
         nonce: this.#nonce,
         peerNonce: hello.nonce,
         ...(binding === undefined ? {} : { binding }),
-        key: own.pair.jwk,
+        key: pair.jwk,
+        ...(successors.length === 0 ? {} : { successors: [...successors] }),
         ...(issued === undefined ? {} : { issued }),
         limits: this.#limits(),
       },
-      own.signer,
+      signer,
     )
     return { standing, reply }
   }
@@ -97,7 +101,7 @@ export class Introduction {
       binding: this.#channel.binding,
       limits: this.#limits(),
     } as const
-    return composeHello(members, own.signer)
+    return composeHello(members, own.current.signer)
   }
 
   /** True for the greeting of a WebSocket's answering end, which names nobody. */

@@ -51,8 +51,10 @@ async function identifyClient(
   if (!(await isProvenBy(hello, verifierOf(jwk))))
     throw new FmtpError('FMTP_PROOF', `not made with device ${kid}`)
   const issued = accounts.renewedCredential(name, kid)
+  // Revoked while its proof was looked at.
+  if (issued === undefined) throw new FmtpError('FMTP_REVOKED', `${name} has no device ${kid}`)
   const standing: Standing = { role: 'client', name, remote: channel.remote, device: kid }
-  return { standing, ...(issued === undefined || issued === hello.credential ? {} : { issued }) }
+  return { standing, ...(issued === hello.credential ? {} : { issued }) }
 }
 
 async function identifyByToken(

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { issueCredential, readCredential } from '../../objects/credential.ts'
 import { signerOf } from '../../objects/keys.ts'
-import { type DomainKey, type DomainKeys, digestOf, sealObject, verifySeal } from '../../objects/seal.ts'
+import {
+  type DomainKey,
+  type DomainKeys,
+  digestOf,
+  sealObject,
+  verifyOldSeal,
+  verifySeal,
+} from '../../objects/seal.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
@@ -161,6 +168,21 @@ describe('seal', () => {
     assert.equal(key.credentials.size, 1)
     const rotated = keysOf({ 'poe.net': [domainKeyOf('next', lenore.pair.jwk)] })
     assert.equal(await verdictOf(message, Date.now(), rotated), 'FMTP_SEAL_CREDENTIAL')
+  })
+
+  it('is old when its credential has ended, and holds under the key that it names', async () => {
+    const later = Date.now() + 8 * dayMs
+    assert.equal(await verifyOldSeal(message, Date.now()), undefined)
+    assert.equal((await verifyOldSeal(message, later))?.thumbprint, edgar.pair.thumbprint)
+    const broken = [
+      { ...message, body: 'Evermore' },
+      { ...message, hash: handMessage(edgar, ['a@b.c']).hash },
+      { ...message, encryptedKey: handUser(poe, 'edgar@poe.net').credential },
+      { ...message, encryptedKey: 'a.b.c' },
+      underCredential({ sub: 'annabel@poe.net' }),
+      underCredential({ enrolledAtMs: Date.now() + 400_000 }),
+    ]
+    for (const object of broken) assert.equal(await verifyOldSeal(object, later), undefined)
   })
 
   it('leaves the digest as it is when it is made again with another key', () => {

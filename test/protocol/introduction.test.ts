@@ -18,13 +18,14 @@ describe('a call', () => {
   const lenore = handDomain('lenore.org')
   const poe = parseDomain('poe.net')
   const pair = generateKeyPair()
-  const own = {
-    domain: poe,
+  const current = {
+    selector: 'own',
     pair,
     signer: signerOf(pair, 'own'),
     key: domainKeyOf('own', pair.jwk),
     record: recordKeyOf(pair.jwk),
   }
+  const own = { domain: poe, current, successors: [] }
   const call = { as: poe, to: parseDomain('lenore.org'), host: '', signal: new AbortController().signal }
 
   function introduction(): Introduction {

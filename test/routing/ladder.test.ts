@@ -146,4 +146,16 @@ describe('firstOf', () => {
     await assertCode('FMTP_WRONG_PEER', () => first)
     await assertCode('FMTP_UNREACHABLE', () => firstOf([], 250, later))
   })
+
+  it('fails when the last ones fail late, after nothing was left to start', async () => {
+    const { started, list } = attempts(2)
+    const first = firstOf(list, 250, later)
+    later.advance(250)
+    await waitUntil('the second', () => started.length === 2)
+    later.advance(250)
+    await new Promise(setImmediate)
+    started[1]?.reject(failure('FMTP_TIMEOUT'))
+    started[0]?.reject(failure('FMTP_CONNECT_FAILED'))
+    await assertCode('FMTP_CONNECT_FAILED', () => first)
+  })
 })

@@ -5,20 +5,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Database } from '../../objects/database.ts'
-import { digestOf } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seal.ts'
 import { Store } from '../../objects/store.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { createLookup, type Lookup } from '../../routing/lookup.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Name, parseDomain } from '../../schemas/names.ts'
+import { type Name, type ObjectId, parseDomain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { coreKinds } from '../../schemas/parse-object.ts'
 import type { Reply } from '../../wire/pairing.ts'
 import { MovableClock } from '../support/clock.ts'
 import { waitUntil } from '../support/conditions.ts'
-import { handDomain, handProfile, handUser } from '../support/hand.ts'
+import { handDomain, handMessage, handProfile, handUser } from '../support/hand.ts'
 
 const minuteMs = 60_000
 const lenore = handDomain('lenore.org')
@@ -164,6 +164,53 @@ describe('lookup, by what the home answers', () => {
     assert.equal(await keptHash(smaller), smaller.hash)
     assert.equal(await keptHash(greater), greater.hash)
     assert.equal(await keptHash(smaller), greater.hash)
+  })
+
+  describe('an object past its credential', () => {
+    const longAgoMs = Date.now() - 30 * 24 * 60 * minuteMs
+    const early = handUser(lenore, 'lost@lenore.org', longAgoMs)
+    const poem = handMessage(early, ['edgar@poe.net'], { version: longAgoMs })
+
+    /** What becomes of the poem when its owner has these keys now. */
+    async function findPoem(keys: string[]) {
+      const looking = lookup({ id: poem.id as ObjectId })
+      await answer(poem)
+      await answer(handProfile(lost, { keys }))
+      return looking
+    }
+
+    it('is believed when its key is one that its owner has now', async () => {
+      const found = await findPoem([early.pair.thumbprint])
+      assert.deepEqual(found.outcome === 'found' && found.object, poem)
+    })
+
+    it('is not believed when it is none of them', async () => {
+      const found = await findPoem([lost.pair.thumbprint])
+      assert.equal(found.outcome === 'unreachable' && found.error.code, 'FMTP_SEAL_EXPIRED')
+    })
+
+    it('that says itself which keys those are is not believed, and nobody else is asked', async () => {
+      const profile = handProfile(early, { version: longAgoMs, keys: [early.pair.thumbprint] })
+      const found = await find(profile)
+      assert.equal(found.outcome === 'unreachable' && found.error.code, 'FMTP_SEAL_EXPIRED')
+      assert.equal(asked.length, 0)
+    })
+  })
+
+  it('keeps the seal that lives longer of one version, and goes back to none', async () => {
+    const version = clock.now()
+    const later = handUser(lenore, 'lost@lenore.org', clock.now() + minuteMs)
+    const { encryptedKey: _, hash: __, ...unsealed } = handProfile(lost, { version })
+    const [first, second] = [lost, later].map(key => sealObject(unsealed, key).object)
+    assert.ok(first !== undefined && second !== undefined)
+    const keptHash = async (reply: FmtpObject): Promise<unknown> => {
+      clock.advance(limits.userStaleMs + 1)
+      const found = await find(reply)
+      return found.outcome === 'found' ? found.object.hash : found.outcome
+    }
+    assert.equal(await keptHash(first), first.hash)
+    assert.equal(await keptHash(second), second.hash)
+    assert.equal(await keptHash(first), second.hash)
   })
 
   it('refreshes a stale copy once at a time, and not at once again after a failure', async () => {

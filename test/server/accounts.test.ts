@@ -185,7 +185,7 @@ describe('accounts', () => {
       const { status } = spawnSync('sh', ['-c', 'ulimit -f 0; exec "$0" -e "$1"', process.execPath, script])
       assert.notEqual(status, 0)
       const own = openDomains([lenore], data).get(lenore)
-      assert.equal(openDomains([lenore], data).get(lenore)?.record, own?.record)
+      assert.equal(openDomains([lenore], data).get(lenore)?.current.record, own?.current.record)
     })
   })
 })

@@ -84,6 +84,17 @@ describe('admit', () => {
     end.close()
   })
 
+  it('what its own domain brings past its credential is refused, and nobody is asked', async () => {
+    const early = handUser(poe, 'edgar@poe.net', Date.now() - 30 * 24 * 3_600_000)
+    const end = await openAs(poe)
+    const answer = await end.ask(
+      describeTo(handMessage(early, [lost.address], { version: Date.now() }), lost.address),
+    )
+    assert.equal(answer.code, 'FMTP_SEAL_EXPIRED')
+    assert.ok(!end.frames.some(({ verb }) => verb === 'request'))
+    end.close()
+  })
+
   it('for more recipients than config allows is FMTP_TOO_MANY_RECIPIENTS', async () => {
     const end = await openAs(poe)
     const many = Array.from({ length: 4 }, (_, at) => `poet${at}@lenore.org`)

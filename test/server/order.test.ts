@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { mintId } from '../../objects/id.ts'
+import { sealObject } from '../../objects/seal.ts'
 import { parseAddress } from '../../schemas/names.ts'
+import type { Unsealed } from '../../schemas/object.ts'
 import { handDomain, handMessage, handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
@@ -13,11 +15,13 @@ describe('versions that come at once', () => {
   let network: Network
   let server: TestServer
   let lost: Person
+  let alice: Person
 
   before(async () => {
     network = await Network.start({ lateMs: 100 })
     server = await network.serve('lenore.org')
     lost = await enrol(server, 'lost@lenore.org')
+    alice = await enrol(server, 'alice@lenore.org')
   })
 
   after(() => network[Symbol.asyncDispose]())
@@ -42,6 +46,28 @@ describe('versions that come at once', () => {
     const reader = await connectAs(server, lost)
     assert.equal((await reader.request({ id: newer.id })).answer.version, newer.version)
     reader.close()
+    end.close()
+  })
+
+  it('from outside: a seal whose key is fetched late does not displace one that lives longer', async () => {
+    const usher = network.hand('usher.org')
+    const next = handDomain('usher.org')
+    const early = Date.now() - 3_600_000
+    const late = handUser({ ...next, signer: { ...next.signer, kid: 'next' } }, 'roderick@usher.org', early)
+    const end = await rawTls(server.address, server.port, 'lenore.org')
+    await end.hello('lenore.org', { as: 'usher.org', ...usher })
+    network.clock.advance(61_000)
+    network.zone.set('fmtpkey.usher.org', 'TXT', [usher.record, next.record.replace('s=hand', 's=next')])
+    network.zone.fail('fmtpkey.usher.org', 'TXT', 'late')
+    const fresh = handMessage(handUser(usher, 'roderick@usher.org'), [lost.address])
+    const { encryptedKey: _, hash: __, ...unsealed } = fresh
+    const stale = sealObject(unsealed as Unsealed, late).object
+    const frame = { verb: 'describe' } as const
+    end.sendFrame({ ...frame, n: 1, object: stale, for: [alice.address] })
+    const answer = await end.ask({ ...frame, n: 2, object: fresh, for: [lost.address] })
+    assert.equal(answer.outcome, 'stored')
+    assert.equal((await end.answer(1)).outcome, 'stored')
+    assert.equal(server.running.store.findObject(fresh.id)?.hash, fresh.hash)
     end.close()
   })
 

@@ -79,7 +79,7 @@ describe('views of a user', () => {
     )
     const own = server.running.domains.get('lenore.org' as never)
     assert.ok(own !== undefined && ofFriend !== undefined)
-    const verdict = await verifySeal(ofFriend, { find: async () => [own.key] }, network.clock.now())
+    const verdict = await verifySeal(ofFriend, { find: async () => own.keys }, network.clock.now())
     assert.ok(verdict.isBelieved)
     client.close()
   })

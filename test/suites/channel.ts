@@ -89,7 +89,7 @@ export function channelSuite(transport: string, open: (server: TestServer) => Pr
         assert.equal(reply.peerNonce, opening.nonce)
         assert.equal(reply.limits?.windowFrames, windowFrames)
         const [own] = server.running.domains.values()
-        assert.ok(own !== undefined && (await isProvenBy(reply, verifierOf(own.pair.jwk))))
+        assert.ok(own !== undefined && (await isProvenBy(reply, verifierOf(own.current.pair.jwk))))
       })
 
       it('of a domain gives it the standing of a server', async () => {

@@ -122,7 +122,7 @@ export class Network implements AsyncDisposable {
     const [http] = running.http
     if (tcp === undefined || http === undefined) throw new Error('nothing listens')
     for (const own of running.domains.values())
-      this.publish({ domain: own.domain, address: site.address }, own.record, tcp.port)
+      this.publish({ domain: own.domain, address: site.address }, own.current.record, tcp.port)
     const origin = `http://${site.address}:${http.port}`
     const server = { ...site, running, log, origin, port: tcp.port }
     this.#servers.set(domain, server)
@@ -207,7 +207,7 @@ export async function connectAs(
 function domainJwk(server: TestServer): PublicJwk {
   const own = server.running.domains.get(parseDomain(server.domain))
   if (own === undefined) throw new Error('no domain')
-  return own.pair.jwk
+  return own.current.pair.jwk
 }
 
 async function requireProof(hello: Parameters<typeof isProvenBy>[0], jwk: PublicJwk): Promise<void> {

@@ -40,5 +40,6 @@ const [tcp] = server.tcp
 const [http] = server.http
 const [own] = server.domains.values()
 if (tcp === undefined || http === undefined || own === undefined) throw new Error('nothing listens')
-const ready: Ready = { port: tcp.port, httpPort: http.port, keyRecord: own.record, jwk: own.pair.jwk }
+const { record: keyRecord, pair } = own.current
+const ready: Ready = { port: tcp.port, httpPort: http.port, keyRecord, jwk: pair.jwk }
 process.send?.(ready)
