@@ -6,6 +6,7 @@ import { markNonce } from '../../objects/mark.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
 import { parseAddress } from '../../schemas/names.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
+import { putBlob } from '../support/blob.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
@@ -124,7 +125,8 @@ describe('kinds', () => {
   })
 
   it('of the protocol are published by whom they belong to', async () => {
-    const file = { name: 'raven.png', format: 'image/png', bytes: 1, sha256 }
+    const blob = await putBlob(poe, edgarDevice, Buffer.from('a'))
+    const file = { name: 'raven.png', format: 'image/png', bytes: 1, sha256: blob }
     const post = { format: 'text/plain', body: 'Nevermore', title: 'The Raven', public: true }
     const cases: readonly (readonly [draft: object, code: string])[] = [
       [{ id: mint(), kind: 'post', ...post, attachments: [file] }, 'stored'],

@@ -5,6 +5,7 @@ import { mintId } from '../../objects/id.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { parseAddress } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import { putBlob } from '../support/blob.ts'
 import { type HandUser, handMessage, handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
@@ -90,10 +91,11 @@ describe('publish', () => {
   })
 
   it('of the same draft in another order is a duplicate', async () => {
-    const attachment = { bytes: 1, format: 'text/plain', name: 'a.txt', sha256: 'A'.repeat(43) }
+    const sha256 = await putBlob(server, lost, Buffer.from('a'))
+    const attachment = { bytes: 1, format: 'text/plain', name: 'a.txt', sha256 }
     const first = draft({ attachments: [attachment] })
     assert.equal(await codeOf(first), 'stored')
-    const { name, sha256, ...rest } = attachment
+    const { name, sha256: _, ...rest } = attachment
     assert.equal(await codeOf({ ...first, attachments: [{ sha256, name, ...rest }] }), 'duplicate')
     assert.equal(await codeOf({ ...first, attachments: [{ ...attachment, bytes: 2 }] }), 'stored')
   })

@@ -172,9 +172,9 @@ describe('threads through the doors', () => {
   })
 
   it('a user who answers what is here must answer what is here', async () => {
-    const mine = await write()
+    const [mine, other] = [await write(), await write()]
     const id = `${++lastId}.${lost.address}`
-    for (const members of [{ parentHash: 'A'.repeat(43) }, { parentHash: digestOf(mine), top: id }])
+    for (const members of [{ parentHash: 'A'.repeat(43) }, { parentHash: digestOf(mine), top: other.id }])
       assert.equal(await publish({ id, parent: mine.id, top: mine.id, ...members }), 'FMTP_PARENT')
   })
 

@@ -79,7 +79,11 @@ describe('views of a user', () => {
     )
     const own = server.running.domains.get('lenore.org' as never)
     assert.ok(own !== undefined && ofFriend !== undefined)
-    const verdict = await verifySeal(ofFriend, { find: async () => own.keys }, network.clock.now())
+    const verdict = await verifySeal(
+      ofFriend,
+      { find: async () => own.keys.map(({ key }) => key) },
+      network.clock.now(),
+    )
     assert.ok(verdict.isBelieved)
     client.close()
   })
