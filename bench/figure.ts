@@ -14,6 +14,8 @@ export interface Figure {
 export interface BenchOptions {
   /** About how long it may take in all. */
   readonly seconds: number
+  /** Objects in a store that is large; each measurement has a default. */
+  readonly objects: number | undefined
   /** Tells a person how far it is. */
   onProgress(told: string): void
 }
