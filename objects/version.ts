@@ -27,3 +27,17 @@ export function findMoved(
   const names = singleKinds.has(object.kind) ? lasting.slice(0, 1) : lasting
   return names.find(name => object[name] !== before[name])
 }
+
+/**
+ * What a version that comes is beside the one that is held: `taken`, the `same`, or the code why not. The same version under
+ * another seal is the same (protocol §7.5).
+ */
+export function decideSuccession(
+  coming: VerifiedObject,
+  held: Omit<FmtpObject, 'encryptedKey'> | undefined,
+): 'taken' | 'same' | 'FMTP_TOO_OLD' | 'FMTP_BAD_OBJECT' {
+  if (held === undefined) return 'taken'
+  if (held.version === coming.object.version && sealedDigest(held) === coming.digest) return 'same'
+  if (!isNewer(coming, held)) return 'FMTP_TOO_OLD'
+  return findMoved(coming.object, held) === undefined ? 'taken' : 'FMTP_BAD_OBJECT'
+}
