@@ -1,6 +1,6 @@
 /** Bytes that an object names by their SHA-256: an attachment of a message or post, and the `file` object (protocol §6.9). */
-import Type from 'typebox'
 import { digestText, mediaType } from './object.ts'
+import { Type } from './type.ts'
 
 export const blobMembers = {
   name: Type.String({ minLength: 1, maxLength: 255 }),

@@ -3,9 +3,10 @@
  * validate.ts checks and fills a config with it, and `npm run gen` writes fmtp.conf.example from it.
  */
 
-import Type, { type Static } from 'typebox'
+import type { Static, TProperties } from 'typebox'
 import type { FormatName } from './formats.ts'
 import { limits } from './limits.ts'
+import { Type } from './type.ts'
 
 const kib = 1024
 const mib = 1024 * kib
@@ -32,7 +33,7 @@ function flag(value: boolean, description: string) {
 }
 
 /** A `[table]`: left out, it is there with the defaults of its keys. */
-function table<P extends Type.TProperties>(description: string, properties: P) {
+function table<P extends TProperties>(description: string, properties: P) {
   return Type.Object(properties, { additionalProperties: false, default: {}, description })
 }
 

@@ -2,7 +2,7 @@
  * The five frames of the wire (protocol §4). A frame is one JSON object with `verb`; members that are not
  * named here are ignored, so that later versions can add some.
  */
-import Type, { type Static } from 'typebox'
+import type { Static } from 'typebox'
 import { contact } from './contact.ts'
 import { limits } from './limits.ts'
 import {
@@ -14,6 +14,7 @@ import {
   objectIdText,
   versionNumber,
 } from './object.ts'
+import { Type } from './type.ts'
 
 const frame = <P extends Parameters<typeof Type.Object>[0]>(properties: P) =>
   Type.Object(properties, { additionalProperties: true })

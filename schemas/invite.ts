@@ -2,8 +2,9 @@
  * The `invite` object: a key that works once, with which somebody who has no server may talk with the owner of the
  * invite (protocol §6.11). The key travels in a link; only its SHA-256 stands here.
  */
-import Type, { type Static } from 'typebox'
+import type { Static } from 'typebox'
 import { addressText, digestText, type FmtpObject, instantText, objectIdText } from './object.ts'
+import { Type } from './type.ts'
 
 export const inviteMembers = {
   keySha256: digestText,

@@ -2,7 +2,8 @@
  * What all objects share (protocol §6.1): the common members, as TypeBox values, so that the JSON Schema
  * and the type are one. Kinds add their own members in files of their own; unknown members are kept.
  */
-import Type, { type Static, type TProperties } from 'typebox'
+import type { Static, TProperties } from 'typebox'
+import { Type } from './type.ts'
 
 /** Text of SHA-256 or of an Ed25519 thumbprint: 32 bytes in base64url, 43 characters. */
 export const digestText = Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' })

@@ -2,7 +2,7 @@
  * A kind that an operator adds (protocol §6.13): reads its JSON Schema, which may use a small part of the language, and
  * makes from it a schema of our own. What a value costs so grows with its size alone, whatever the schema says.
  */
-import Type, { type TProperties, type TSchema } from 'typebox'
+import type { TProperties, TSchema } from 'typebox'
 import type { FormatName } from './formats.ts'
 import { coreMembers } from './kinds.ts'
 import { limits } from './limits.ts'
@@ -10,6 +10,7 @@ import { findCostly } from './linear-pattern.ts'
 import { commonNames } from './object.ts'
 import type { OperatorKind } from './parse-object.ts'
 import { recipients } from './recipients.ts'
+import { Type } from './type.ts'
 import { formatPath, type Path } from './validate.ts'
 
 const most = { depth: 8, nodes: 200, branches: 8, choices: 200, unique: 100, count: limits.objectBytes }

@@ -2,7 +2,7 @@
  * Objects, checked by the schema of their kind before anything reads them (protocol §6). Which kinds are known is a value
  * that each server makes for itself from its config, so that several can run in one process.
  */
-import Type, { type TProperties } from 'typebox'
+import type { TProperties } from 'typebox'
 import { FmtpError } from './failures.ts'
 import { coreMembers } from './kinds.ts'
 import {
@@ -16,6 +16,7 @@ import {
 } from './object.ts'
 import { recipients } from './recipients.ts'
 import { checkDraftRules, checkRules } from './rules.ts'
+import { Type } from './type.ts'
 import { compile, parseAs, type Validator } from './validate.ts'
 
 /** The kinds that somebody knows, and the objects that are well-formed for them. */

@@ -1,9 +1,10 @@
 /** Frames and credentials, checked by the schema of their verb before anything reads them; objects are in parse-object.ts. */
 
-import Type, { type Static } from 'typebox'
+import type { Static } from 'typebox'
 import { FmtpError } from './failures.ts'
 import { type AnswerFrame, type Frame, frames, publicJwk, type Verb } from './frame.ts'
 import { nameText } from './object.ts'
+import { Type } from './type.ts'
 import { compile, parseAs, type Validator } from './validate.ts'
 
 const frameValidators = Object.fromEntries(

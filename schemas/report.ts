@@ -1,6 +1,7 @@
 /** The `report` object: what a server tells an author of an object, or a group of a post in its list (protocol §6.10). */
-import Type, { type Static } from 'typebox'
+import type { Static } from 'typebox'
 import { type FmtpObject, nameText, objectIdText } from './object.ts'
+import { Type } from './type.ts'
 
 const word = Type.String({ maxLength: 64 })
 
