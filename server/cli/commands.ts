@@ -71,8 +71,9 @@ const commands: readonly Command[] = [
   },
   {
     name: 'list',
-    takes: '[box | public | thread] [--owner ADDRESS] [--top ID] [--after CURSOR]',
-    does: 'lists objects, oldest first',
+    takes:
+      '[box | public | thread] [--owner ADDRESS] [--top ID] [--kind KIND] [--newest] [--limit N] [--after CURSOR]',
+    does: 'lists objects, oldest first as they came; --newest as they were made',
     run: async args => (await import('./list.ts')).list(args),
   },
   {

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { File } from '../../schemas/file.ts'
 import type { DescribeFrame, ListQuery } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
 import type { Mark } from '../../schemas/mark.ts'
 import type { Message } from '../../schemas/message.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -25,6 +26,9 @@ export async function list(args: string[]): Promise<number> {
       as: { type: 'string' },
       owner: { type: 'string' },
       top: { type: 'string' },
+      kind: { type: 'string' },
+      newest: { type: 'boolean', default: false },
+      limit: { type: 'string' },
       after: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -32,22 +36,32 @@ export async function list(args: string[]): Promise<number> {
   const of = lists.find(name => name === (positionals[0] ?? 'box'))
   if (of === undefined)
     throw new FmtpError('FMTP_NOT_FOUND', `there is no list ${positionals[0]}; there are ${lists.join(', ')}`)
-  const { owner, top } = values
+  const { owner, top, kind } = values
   const query: ListQuery = {
     of,
     ...(owner === undefined ? {} : { owner }),
     ...(top === undefined ? {} : { top }),
+    ...(kind === undefined ? {} : { kind }),
+    ...(values.newest ? { order: 'newest' as const } : {}),
   }
+  let left = values.limit === undefined ? Number.POSITIVE_INFINITY : Number(values.limit)
+  if (!(left >= 1)) throw new FmtpError('FMTP_BAD_FRAME', `--limit ${values.limit}: a whole number from 1 on`)
   const connection = await connectDevice(requireDevice(values.as))
   try {
     let { after } = values
     for (;;) {
-      const page: ListQuery = { ...query, ...(after === undefined ? {} : { after }) }
-      const { answer } = await connection.request({ list: page }, ({ object }) =>
-        process.stdout.write(line(object, values.json)),
-      )
+      const page: ListQuery = {
+        ...query,
+        limit: Math.min(left, limits.pageObjects),
+        ...(after === undefined ? {} : { after }),
+      }
+      const { answer } = await connection.request({ list: page }, ({ object }) => {
+        left--
+        process.stdout.write(line(object, values.json))
+      })
       if (answer.outcome !== 'found') throw answerError(answer)
-      if (answer.complete === true || answer.cursor === undefined || answer.cursor === after) return 0
+      if (left <= 0 || answer.complete === true || answer.cursor === undefined || answer.cursor === after)
+        return 0
       after = answer.cursor
     }
   } finally {

@@ -23,7 +23,7 @@ describe('fmtp post', function () {
     ).trim()
     assert.match(id, /^\d+-[a-z2-7]{12}\.edgar@localhost$/)
     const answer = (await line.run('post', '', 'Nevermore', '--reply', id)).trim()
-    await line.run('post', 'Diary', 'Quiet', '--private')
+    const diary = (await line.run('post', 'Diary', 'Quiet', '--private')).trim()
     assert.match(await line.fail('post', 'The Raven'), /usage: fmtp post TITLE TEXT/)
 
     const shown = await line.run('list', 'public')
@@ -39,6 +39,14 @@ describe('fmtp post', function () {
         .map(text => (JSON.parse(text) as FmtpObject).id),
       [id, answer],
     )
+    const ids = async (...args: string[]) =>
+      (await line.run('list', 'box', '--json', ...args))
+        .trim()
+        .split('\n')
+        .map(text => (JSON.parse(text) as FmtpObject).id)
+    assert.deepEqual(await ids('--newest', '--kind', 'post', '--limit', '2'), [diary, answer])
+    assert.equal((await ids('--kind', 'post')).length, 3)
+    assert.match(await line.fail('list', '--limit', 'x'), /--limit x/)
   })
 })
 
