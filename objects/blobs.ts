@@ -42,6 +42,7 @@ export class FileBlobs implements Blobs {
   readonly #onDamage: (name: string) => void
   /** Files that were found right, by what tells that they are still the same. */
   readonly #verified = new BoundedMap<string, string>(verifiedMost)
+  readonly #looking = new Map<string, Promise<boolean>>()
   /** One at a time puts or removes a name. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
@@ -81,12 +82,24 @@ export class FileBlobs implements Blobs {
     if (found === undefined) return undefined
     const mark = `${found.ino} ${found.size} ${found.mtimeMs}`
     if (this.#verified.get(name) === mark) return found.size
-    if ((await hashOf(file)) === name) {
-      this.#verified.set(name, mark)
-      return found.size
-    }
-    await this.#inTurn(name, () => this.#putAside(name))
-    return undefined
+    // Many may ask for what nobody has asked for before.
+    const looking =
+      this.#looking.get(name) ?? this.#look(name, file).finally(() => this.#looking.delete(name))
+    this.#looking.set(name, looking)
+    if (!(await looking)) return undefined
+    this.#verified.set(name, mark)
+    return found.size
+  }
+
+  /** Whether a file is what its name says; one that is not is put aside. */
+  async #look(name: string, file: string): Promise<boolean> {
+    if ((await hashOf(file)) === name) return true
+    return this.#inTurn(name, async () => {
+      // Somebody may have brought the right bytes meanwhile.
+      if ((await hashOf(file)) === name) return true
+      await this.#putAside(name)
+      return false
+    })
   }
 
   async *read(name: string, { start, end }: BlobRange): AsyncIterable<Uint8Array> {

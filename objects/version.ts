@@ -41,3 +41,8 @@ export function decideSuccession(
   if (!isNewer(coming, held)) return 'FMTP_TOO_OLD'
   return findMoved(coming.object, held) === undefined ? 'taken' : 'FMTP_BAD_OBJECT'
 }
+
+/** True from the time on that an object itself says (protocol §6.6). */
+export function hasEnded({ expiresAt }: Pick<FmtpObject, 'expiresAt'>, nowMs: number): boolean {
+  return expiresAt !== undefined && Date.parse(expiresAt) <= nowMs
+}

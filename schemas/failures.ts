@@ -77,6 +77,7 @@ export const failures = {
     'The key of this object was not valid when the object was made, or is not any more.',
   ),
   FMTP_FROM_FUTURE: temporary('This object was made in the future. Compare the clocks.', 409),
+  FMTP_ENDED: permanent('This object says that it has ended.', 410),
   FMTP_TOO_OLD: permanent('A newer version of this object, or its deletion, is known.', 409),
   FMTP_CONFLICT: permanent('Another version was edited than the one that is current.', 409),
   FMTP_PARENT: permanent('The parent of this object is another than it says.', 409),

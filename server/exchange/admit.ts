@@ -19,7 +19,7 @@ import {
   verifySeal,
 } from '../../objects/seal.ts'
 import type { Before } from '../../objects/store.ts'
-import { findMoved, isNewer } from '../../objects/version.ts'
+import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
 import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
@@ -109,6 +109,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     await ports.spend(bringerOf(object, standing), standing.remote)
     if (object.version > ports.clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
+    if (hasEnded(object, ports.clock.now())) throw new FmtpError('FMTP_ENDED', object.expiresAt)
   }
 
   /** This very version, where it is here already: then its seal was verified, and only the boxes are looked at. */

@@ -18,7 +18,7 @@ import {
   verifySeal,
 } from '../../objects/seal.ts'
 import type { Before } from '../../objects/store.ts'
-import { findMoved, isNewer } from '../../objects/version.ts'
+import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
@@ -276,10 +276,12 @@ function isSame(left: unknown, right: unknown): boolean {
   return canonicalText(left) === canonicalText(right)
 }
 
-/** None is made in the future. */
-function checkTimes({ createdAt, version }: Unsealed, nowMs: number): void {
+/** None is made in the future, and none has ended before it is made. */
+function checkTimes(object: Unsealed, nowMs: number): void {
+  const { createdAt, version, expiresAt } = object
   if (Math.max(version, Date.parse(createdAt)) > nowMs + limits.clockSkewMs)
     throw new FmtpError('FMTP_FROM_FUTURE', `version ${version}, created ${createdAt}`)
+  if (hasEnded(object, nowMs)) throw new FmtpError('FMTP_ENDED', expiresAt)
 }
 
 /** A draft that was small enough may not be with what the home filled in. */

@@ -6,6 +6,7 @@ import type { Clock } from '../../objects/clock.ts'
 import { maySee } from '../../objects/disclosure.ts'
 import type { Hints } from '../../objects/hints.ts'
 import type { Store } from '../../objects/store.ts'
+import { hasEnded } from '../../objects/version.ts'
 import { type Lookup, type Sought, soughtId } from '../../routing/lookup.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
@@ -48,13 +49,10 @@ export function createReveal(ports: RevealPorts): Reveal {
     const isOwnUser = nonceOf(id) === 'user' && accounts.isOwn(owner)
     const object = isOwnUser ? ports.findView(owner as Address, viewers) : store.findObject(id)
     if (object === undefined || !(isOwnUser || maySee(object, viewers, hasBoxed))) return undefined
-    if (hasEnded(object) && !viewers.some(viewer => store.isKept(id, viewer))) return undefined
+    // Who has it among the favourites keeps it.
+    if (hasEnded(object, ports.clock.now()) && !viewers.some(viewer => store.isKept(id, viewer)))
+      return undefined
     return refreshed(object)
-  }
-
-  /** True from the time on that the object itself says; who has it among the favourites keeps it. */
-  function hasEnded({ expiresAt }: FmtpObject): boolean {
-    return expiresAt !== undefined && Date.parse(expiresAt) <= ports.clock.now()
   }
 
   function hasBoxed(address: string, id: string): boolean {

@@ -8,6 +8,7 @@ import type { Blobs } from '../../objects/blobs.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import { hasEnded } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address, ObjectId } from '../../schemas/names.ts'
@@ -60,9 +61,13 @@ export interface Asker {
 
 /** Objects that are looked at for one question about a blob. */
 const claimsMost = 1000
+const uploadsMost = 4
+const uploadsAgainMs = 1000
 
 export function createShelf(ports: ShelfPorts): Shelf {
   const { store, blobs, clock } = ports
+  /** Uploads of each user: what they take of the disk is counted when they end. */
+  const underWay = new Map<Address, number>()
   const { database } = store
 
   async function claimsOn(sha256: string): Promise<readonly (readonly [id: ObjectId, claim: Attached])[]> {
@@ -74,16 +79,16 @@ export function createShelf(ports: ShelfPorts): Shelf {
     for (const [id, claim] of await claimsOn(sha256)) {
       if (claim.isProven !== true) continue
       const isTold = secret !== undefined && claim.secret !== undefined && isSame(secret, claim.secret)
-      if (isTold && !hasEnded(id)) return claim
+      if (isTold && !isOver(id)) return claim
       if (ports.maySee(id, undefined) || (viewer !== undefined && ports.maySee(id, viewer))) return claim
     }
     return undefined
   }
 
   /** Who has the secret of something that has ended has nothing. */
-  function hasEnded(id: ObjectId): boolean {
-    const expiresAt = store.findObject(id)?.expiresAt
-    return expiresAt !== undefined && Date.parse(expiresAt) <= clock.now()
+  function isOver(id: ObjectId): boolean {
+    const object = store.findObject(id)
+    return object === undefined || hasEnded(object, clock.now())
   }
 
   async function keep(sha256: string, user: Address, bytes: number): Promise<void> {
@@ -118,10 +123,20 @@ export function createShelf(ports: ShelfPorts): Shelf {
       throw new FmtpError('FMTP_BLOB_TOO_LARGE', `${bytes} bytes are told`)
     if (!isCounted && used + (bytes ?? 0) > ports.userBlobBytes)
       throw new FmtpError('FMTP_NO_ROOM', `${used} of ${ports.userBlobBytes} bytes used`)
-    await blobs.put(sha256, source, {
-      bytesMost: ports.blobBytes,
-      keep: found => keep(sha256, user, found),
-    })
+    const others = underWay.get(user) ?? 0
+    if (others >= uploadsMost)
+      throw new FmtpError('FMTP_RATE', `${others} uploads`, { retryAfterMs: uploadsAgainMs })
+    underWay.set(user, others + 1)
+    try {
+      await blobs.put(sha256, source, {
+        bytesMost: ports.blobBytes,
+        keep: found => keep(sha256, user, found),
+      })
+    } finally {
+      const left = (underWay.get(user) ?? 1) - 1
+      if (left > 0) underWay.set(user, left)
+      else underWay.delete(user)
+    }
     return isNew
   }
 

@@ -294,6 +294,25 @@ describe('blobs', () => {
   })
   const bob = (): Person => alice
 
+  it('are put by one user four at a time', async () => {
+    const { hostname, port } = new URL(server.origin)
+    const sockets = Array.from({ length: 4 }, () => {
+      const path = `/blobs/${nameOf(randomBytes(10))}`
+      const socket = connect(Number(port), hostname)
+      socket.write(
+        `PUT ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${proof(lost, 'PUT', path)}\r\nContent-Length: 10\r\n\r\n12345`,
+      )
+      return socket
+    })
+    const drafts = join(server.folder, 'data', 'blobs', 'drafts')
+    await waitUntil('they are being written', () => readdirSync(drafts).length === 4)
+    assert.deepEqual(await put(lost, randomBytes(10)), [429, 'FMTP_RATE'])
+    assert.deepEqual(await put(alice, randomBytes(10)), [201, undefined])
+    for (const socket of sockets) socket.destroy()
+    await waitUntil('they are gone', () => readdirSync(drafts).length === 0)
+    assert.deepEqual(await put(lost, randomBytes(10)), [201, undefined])
+  })
+
   it('that break off leave nothing', async () => {
     const bytes = randomBytes(100_000)
     const path = `/blobs/${nameOf(bytes)}`

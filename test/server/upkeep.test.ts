@@ -89,6 +89,26 @@ describe('upkeep', () => {
       assert.equal(bytesOf(listOf.box(lost.address)), 0)
     })
 
+    it('is not taken any more, from outside or from a device', async () => {
+      const expiresAt = new Date(network.clock.now() - 1).toISOString()
+      const createdAt = new Date(network.clock.now() - 1000).toISOString()
+      const end = await rawTls(server.address, server.port, 'lenore.org')
+      await end.hello('lenore.org', { as: poe.name, signer: poe.signer })
+      const object = handMessage(edgar, [lost.address], { createdAt, expiresAt })
+      const brought = await end.ask({ verb: 'describe', n: 1, object, for: [lost.address] })
+      assert.deepEqual([brought.outcome, brought.code], ['refused', 'FMTP_ENDED'])
+      const draft = {
+        id: '9.lost@lenore.org',
+        kind: 'message',
+        format: 'text/plain',
+        body: 'Late',
+        to: [edgar.address],
+      }
+      assert.equal((await client.describe({ object: { ...draft, createdAt, expiresAt } })).code, 'FMTP_ENDED')
+      assert.deepEqual([await mentions(object.id), await mentions('9.lost@lenore.org')], [[], []])
+      end.close()
+    })
+
     it('keeps it for whom it is a favourite, and for nobody else', async () => {
       const alice = await enrol(server, 'alice@lenore.org')
       const expiresAt = new Date(network.clock.now() + 60_000).toISOString()
