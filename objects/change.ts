@@ -4,8 +4,9 @@
  */
 import { hash } from 'node:crypto'
 import type { FmtpObject } from '../schemas/object.ts'
-import type { Adjust, Append, Database, Write } from './database.ts'
+import type { Database } from './database.ts'
 import { keyOf, type ListName, positionOf } from './layout.ts'
+import type { Adjust, Append, Write } from './write.ts'
 
 export interface Change extends Write {
   readonly absent: string[]

@@ -5,70 +5,18 @@
  */
 import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type ChainedBatch, Level } from 'level'
+import { Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readDamage } from './damage.ts'
-import { entriesAfter, entryOf, keyOf, type ListName, lastPart, type Range } from './layout.ts'
-
-/** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
-export interface Write {
-  /** Keys that must not exist. */
-  readonly absent?: readonly string[]
-  /** Keys that must have this value. */
-  readonly equals?: readonly (readonly [key: string, value: string])[]
-  readonly puts?: readonly (readonly [key: string, value: string])[]
-  readonly dels?: readonly string[]
-  /** Entries that take the next numbers of their lists. */
-  readonly appends?: readonly Append[]
-  /** Bytes that lists have more or less, without a new entry. */
-  readonly adjusts?: readonly Adjust[]
-  /** May be lost in a crash: does not cause a sync by itself, but rides along with one. */
-  readonly isRelaxed?: boolean
-}
-
-export interface Append {
-  readonly list: ListName
-  readonly value: string
-  /** What the entry adds to the bytes of its list, for quotas. */
-  readonly bytes: number
-  /** A key whose value is made from the number that the entry takes. */
-  readonly record?: { readonly key: string; readonly valueAt: (number: number) => string }
-}
-
-export interface Adjust {
-  readonly list: ListName
-  readonly bytes: number
-}
-
-export interface Head {
-  /** Number of the last entry that was made, 0 in a new list. */
-  readonly number: number
-  /** Of the entries that are there. */
-  readonly bytes: number
-}
-
-/** One entry of a list. */
-export interface Entry {
-  readonly number: number
-  readonly value: string
-}
-
-/** The last entries of a list: all with a number above `after` that were not taken out. */
-interface Tail {
-  readonly after: number
-  readonly entries: readonly Entry[]
-}
+import { GroupBatch } from './group-batch.ts'
+import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
+import { Tails } from './tails.ts'
+import type { Entry, Head, Write } from './write.ts'
 
 export interface ScanOptions {
   readonly limit?: number
   readonly isReverse?: boolean
-}
-
-/** What a batch does to the entries of one list. */
-interface ListChange {
-  readonly appended: Entry[]
-  readonly removed: Set<number>
 }
 
 export type Row = readonly [key: string, value: string]
@@ -93,9 +41,6 @@ const highWaterMarkBytes = 256 * 1024
 /** Rows that are read from a snapshot at once. */
 const batchRows = 1000
 const headsMost = 100_000
-// Entries are about 100 bytes, so that all tails stay within some MiB.
-const tailsMost = 1000
-const tailEntries = 256
 /** Real paths: another name of a folder is no other folder. */
 const openFolders = new Set<string>()
 
@@ -108,7 +53,7 @@ export class Database implements AsyncDisposable {
   #writing: Promise<void> | undefined
   /** Heads that were read or written: this process is the only one that moves them. */
   readonly #heads = new BoundedMap<ListName, Head>(headsMost)
-  readonly #tails = new BoundedMap<ListName, Tail>(tailsMost)
+  readonly #tails = new Tails()
   #isClosed = false
   #epoch = ''
   #damage: readonly string[] = []
@@ -212,12 +157,8 @@ export class Database implements AsyncDisposable {
    * memory: most readers wait at the end of their list, and are woken by the very append.
    */
   async entries(list: ListName, after: number, limit: number): Promise<readonly Entry[]> {
-    const tail = this.#tails.get(list)
-    if (tail !== undefined && after >= tail.after) {
-      let start = tail.entries.length
-      while (start > 0 && (tail.entries[start - 1]?.number ?? 0) > after) start--
-      return tail.entries.slice(start, start + limit)
-    }
+    const known = this.#tails.find(list, after, limit)
+    if (known !== undefined) return known
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
   }
@@ -243,17 +184,6 @@ export class Database implements AsyncDisposable {
       },
       [Symbol.asyncDispose]: () => snapshot.close(),
     }
-  }
-
-  #keepTail(list: ListName, { appended, removed }: ListChange): void {
-    const before = this.#tails.get(list)
-    const [first] = appended
-    const start = first === undefined ? undefined : first.number - 1
-    if (before === undefined && start === undefined) return
-    const all = [...(before?.entries ?? []), ...appended].filter(({ number }) => !removed.has(number))
-    const dropped = Math.max(0, all.length - tailEntries)
-    const after = dropped > 0 ? (all[dropped - 1]?.number ?? 0) : (before?.after ?? start ?? 0)
-    this.#tails.set(list, { after, entries: all.slice(dropped) })
   }
 
   /**
@@ -290,7 +220,7 @@ export class Database implements AsyncDisposable {
       const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
       await batch.write()
       for (const [list, head] of batch.heads) this.#heads.set(list, head)
-      for (const [list, change] of batch.lists) this.#keepTail(list, change)
+      for (const [list, change] of batch.lists) this.#tails.keep(list, change)
       const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
       if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
       for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
@@ -307,82 +237,6 @@ export class Database implements AsyncDisposable {
     await this.#level.close()
     await this.#lock.close()
     openFolders.delete(this.#folder)
-  }
-}
-
-/** One synced batch in the making, and what a reader would see after it. */
-class GroupBatch {
-  readonly #batch: ChainedBatch<Level<string, string>, string, string>
-  readonly #disk: Pick<Database, 'get' | 'head'>
-  readonly #changed = new Map<string, string | undefined>()
-  readonly heads = new Map<ListName, Head>()
-  readonly lists = new Map<ListName, ListChange>()
-  #isSynced = false
-
-  constructor(
-    batch: ChainedBatch<Level<string, string>, string, string>,
-    disk: Pick<Database, 'get' | 'head'>,
-  ) {
-    this.#batch = batch
-    this.#disk = disk
-  }
-
-  add(write: Write): boolean {
-    for (const key of write.absent ?? []) if (this.#get(key) !== undefined) return false
-    for (const [key, value] of write.equals ?? []) if (this.#get(key) !== value) return false
-    for (const [key, value] of write.puts ?? []) this.#put(key, value)
-    for (const key of write.dels ?? []) this.#del(key)
-    for (const append of write.appends ?? []) this.#append(append)
-    for (const { list, bytes } of write.adjusts ?? []) {
-      const last = this.#head(list)
-      this.heads.set(list, { number: last.number, bytes: last.bytes + bytes })
-    }
-    if (write.isRelaxed !== true) this.#isSynced = true
-    return true
-  }
-
-  #append({ list, value, bytes, record }: Append): void {
-    const last = this.#head(list)
-    const number = last.number + 1
-    this.heads.set(list, { number, bytes: last.bytes + bytes })
-    this.#batch.put(keyOf.entry(list, number), value)
-    if (record !== undefined) this.#put(record.key, record.valueAt(number))
-    this.#list(list).appended.push({ number, value })
-  }
-
-  #list(list: ListName): ListChange {
-    const known = this.lists.get(list)
-    if (known !== undefined) return known
-    const change = { appended: [], removed: new Set<number>() }
-    this.lists.set(list, change)
-    return change
-  }
-
-  #head(list: ListName): Head {
-    return this.heads.get(list) ?? this.#disk.head(list)
-  }
-
-  async write(): Promise<void> {
-    for (const [list, { number, bytes }] of this.heads)
-      this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
-    if (this.#batch.length === 0) return this.#batch.close()
-    await this.#batch.write({ sync: this.#isSynced })
-  }
-
-  #get(key: string): string | undefined {
-    return this.#changed.has(key) ? this.#changed.get(key) : this.#disk.get(key)
-  }
-
-  #del(key: string): void {
-    this.#changed.set(key, undefined)
-    this.#batch.del(key)
-    const entry = entryOf(key)
-    if (entry !== undefined) this.#list(entry.list).removed.add(entry.number)
-  }
-
-  #put(key: string, value: string): void {
-    this.#changed.set(key, value)
-    this.#batch.put(key, value)
   }
 }
 

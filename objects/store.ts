@@ -9,10 +9,11 @@ import { readJws } from '../wire/jws.ts'
 import { type Boxed, parseBoxed } from './box.ts'
 import type { Placed } from './change.ts'
 import { readCredential } from './credential.ts'
-import type { Database, Write } from './database.ts'
+import type { Database } from './database.ts'
 import { keyOf, kindsAfter, type ListName, lastPart, newestBefore, rangeOf } from './layout.ts'
 import type { PlacePorts } from './place.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
+import type { Write } from './write.ts'
 
 /**
  * The version that is here already, read once for all that a door decides: another write may end meanwhile, also between

@@ -2,8 +2,9 @@
  * Taking devices away from a user (protocol §6.3): by the user's own word, `revokedKeys`, or by the operator's. At once
  * here; elsewhere when the last credential of the key has ended. What the key sealed is sealed again (`resealing.ts`).
  */
-import type { Write } from '../../objects/database.ts'
+
 import { keyOf } from '../../objects/layout.ts'
+import type { Write } from '../../objects/write.ts'
 import type { User } from '../../schemas/user.ts'
 
 /** Told when the commit is on the disk. */

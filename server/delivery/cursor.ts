@@ -2,9 +2,10 @@
  * How far the outbox list of a domain is delivered (docs/architecture.md): what comes next, and the cursor, which moves
  * over all that is settled without a gap and reaches the disk a little later.
  */
-import type { Entry } from '../../objects/database.ts'
+
 import { keyOf, type ListName } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Entry } from '../../objects/write.ts'
 import type { OutboxEntry } from './outbox.ts'
 
 export interface NumberedEntry {

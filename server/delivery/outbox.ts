@@ -2,9 +2,9 @@
  * The outbox (docs/architecture.md): one list per destination domain, written in the commit of the object itself, so
  * that nothing is promised that is not queued. Entries stay after delivery: they name the holders of an object.
  */
-import type { Append } from '../../objects/database.ts'
 import { keyOf, listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Append } from '../../objects/write.ts'
 import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'

@@ -59,7 +59,7 @@ function copyWithoutSync(folder: string): string {
   cpSync(dist, join(folder, 'dist'), { recursive: true })
   cpSync(join(dist, '..', 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(dist, '..', 'node_modules'), join(folder, 'node_modules'))
-  const file = join(folder, 'dist', 'objects', 'database.js')
+  const file = join(folder, 'dist', 'objects', 'group-batch.js')
   const text = readFileSync(file, 'utf8')
   const changed = text.replaceAll(/\bsync: [^,}]+?(?= *[,}])/g, 'sync: false')
   assert.notEqual(changed, text, 'no sync was found to take out')

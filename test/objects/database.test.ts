@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { Database, type Write } from '../../objects/database.ts'
+import { Database } from '../../objects/database.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import type { Write } from '../../objects/write.ts'
 import { assertCode } from '../support/conditions.ts'
 
 const box = listOf.box('edgar@poe.net')

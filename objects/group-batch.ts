@@ -1,0 +1,100 @@
+/**
+ * One batch for all writes that wait: each with its conditions, looked at as if those before it in the group were on the
+ * disk already. LevelDB is behind two small ports.
+ */
+import { entryOf, keyOf, type ListName } from './layout.ts'
+import type { Append, Entry, Head, Write } from './write.ts'
+
+/** A batch of the engine. */
+export interface RawBatch {
+  readonly length: number
+  put(key: string, value: string): unknown
+  del(key: string): unknown
+  write(options: { readonly sync: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+/** What is on the disk. */
+export interface Disk {
+  get(key: string): string | undefined
+  head(list: ListName): Head
+}
+
+/** What a batch does to the entries of one list. */
+export interface ListChange {
+  readonly appended: Entry[]
+  readonly removed: Set<number>
+}
+
+/** One synced batch in the making, and what a reader would see after it. */
+export class GroupBatch {
+  readonly #batch: RawBatch
+  readonly #disk: Disk
+  readonly #changed = new Map<string, string | undefined>()
+  readonly heads = new Map<ListName, Head>()
+  readonly lists = new Map<ListName, ListChange>()
+  #isSynced = false
+
+  constructor(batch: RawBatch, disk: Disk) {
+    this.#batch = batch
+    this.#disk = disk
+  }
+
+  add(write: Write): boolean {
+    for (const key of write.absent ?? []) if (this.#get(key) !== undefined) return false
+    for (const [key, value] of write.equals ?? []) if (this.#get(key) !== value) return false
+    for (const [key, value] of write.puts ?? []) this.#put(key, value)
+    for (const key of write.dels ?? []) this.#del(key)
+    for (const append of write.appends ?? []) this.#append(append)
+    for (const { list, bytes } of write.adjusts ?? []) {
+      const last = this.#head(list)
+      this.heads.set(list, { number: last.number, bytes: last.bytes + bytes })
+    }
+    if (write.isRelaxed !== true) this.#isSynced = true
+    return true
+  }
+
+  #append({ list, value, bytes, record }: Append): void {
+    const last = this.#head(list)
+    const number = last.number + 1
+    this.heads.set(list, { number, bytes: last.bytes + bytes })
+    this.#batch.put(keyOf.entry(list, number), value)
+    if (record !== undefined) this.#put(record.key, record.valueAt(number))
+    this.#list(list).appended.push({ number, value })
+  }
+
+  #list(list: ListName): ListChange {
+    const known = this.lists.get(list)
+    if (known !== undefined) return known
+    const change = { appended: [], removed: new Set<number>() }
+    this.lists.set(list, change)
+    return change
+  }
+
+  #head(list: ListName): Head {
+    return this.heads.get(list) ?? this.#disk.head(list)
+  }
+
+  async write(): Promise<void> {
+    for (const [list, { number, bytes }] of this.heads)
+      this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
+    if (this.#batch.length === 0) return this.#batch.close()
+    await this.#batch.write({ sync: this.#isSynced })
+  }
+
+  #get(key: string): string | undefined {
+    return this.#changed.has(key) ? this.#changed.get(key) : this.#disk.get(key)
+  }
+
+  #del(key: string): void {
+    this.#changed.set(key, undefined)
+    this.#batch.del(key)
+    const entry = entryOf(key)
+    if (entry !== undefined) this.#list(entry.list).removed.add(entry.number)
+  }
+
+  #put(key: string, value: string): void {
+    this.#changed.set(key, value)
+    this.#batch.put(key, value)
+  }
+}
