@@ -11,6 +11,7 @@ import { BoundedMap } from '../wire/bounded-map.ts'
 import { readDamage } from './damage.ts'
 import { GroupBatch } from './group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
+import { ListMemos } from './list-memos.ts'
 import { Tails } from './tails.ts'
 import type { Entry, Head, Write } from './write.ts'
 
@@ -41,6 +42,9 @@ const highWaterMarkBytes = 256 * 1024
 /** Rows that are read from a snapshot at once. */
 const batchRows = 1000
 const headsMost = 100_000
+// Most are about 1 KB, so that all stay within some MiB.
+const valuesMost = 5000
+const valueChars = 4096
 /** Real paths: another name of a folder is no other folder. */
 const openFolders = new Set<string>()
 
@@ -53,7 +57,10 @@ export class Database implements AsyncDisposable {
   #writing: Promise<void> | undefined
   /** Heads that were read or written: this process is the only one that moves them. */
   readonly #heads = new BoundedMap<ListName, Head>(headsMost)
+  /** Values that were read: this process is the only one that changes them. */
+  readonly #values = new BoundedMap<string, string>(valuesMost)
   readonly #tails = new Tails()
+  readonly #memos = new ListMemos()
   #isClosed = false
   #epoch = ''
   #damage: readonly string[] = []
@@ -129,8 +136,13 @@ export class Database implements AsyncDisposable {
     return this.#epoch
   }
 
+  /** What is read again and again, such as the objects of a blog's first page, comes from memory. */
   get(key: string): string | undefined {
-    return this.#level.getSync(key)
+    const known = this.#values.get(key)
+    if (known !== undefined) return known
+    const value = this.#level.getSync(key)
+    if (value !== undefined && value.length <= valueChars) this.#values.set(key, value)
+    return value
   }
 
   head(list: ListName): Head {
@@ -161,6 +173,11 @@ export class Database implements AsyncDisposable {
     if (known !== undefined) return known
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
+  }
+
+  /** What `read` gives for the list as it stands, read once while that does not change. */
+  remember<T>(list: ListName, what: string, read: () => Promise<T>): Promise<T> {
+    return this.#memos.remember(list, what, read)
   }
 
   /** The store as it is now, with all that was acknowledged; to be disposed of, as LevelDB keeps it as long. */
@@ -219,8 +236,15 @@ export class Database implements AsyncDisposable {
     try {
       const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
       await batch.write()
-      for (const [list, head] of batch.heads) this.#heads.set(list, head)
-      for (const [list, change] of batch.lists) this.#tails.keep(list, change)
+      for (const key of batch.changedKeys) this.#values.delete(key)
+      for (const [list, head] of batch.heads) {
+        this.#heads.set(list, head)
+        this.#values.delete(keyOf.head(list))
+      }
+      for (const [list, change] of batch.lists) {
+        this.#tails.keep(list, change)
+        this.#memos.forget(list)
+      }
       const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
       if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
       for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])

@@ -54,6 +54,11 @@ export class GroupBatch {
     return true
   }
 
+  /** Keys that were put or deleted, but entries and heads. */
+  get changedKeys(): Iterable<string> {
+    return this.#changed.keys()
+  }
+
   #append({ list, value, bytes, record }: Append): void {
     const last = this.#head(list)
     const number = last.number + 1

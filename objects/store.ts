@@ -58,6 +58,8 @@ export interface NewestQuery {
 }
 
 const holdersPage = 1000
+// The first page of readers; others go further back.
+const rememberedMost = 100
 // Objects of a few KiB, so that the memo stays within some MiB.
 const recentMost = 2000
 const recentChars = 4096
@@ -169,7 +171,13 @@ export class Store {
    * What stands in a list before a position in the order of making, the newest first. Deleted objects are not there. The
    * cost does not depend on how much stands in the list.
    */
-  async readNewest(list: ListName, query: NewestQuery): Promise<readonly NewestEntry[]> {
+  readNewest(list: ListName, query: NewestQuery): Promise<readonly NewestEntry[]> {
+    const { kind = '', before, limit } = query
+    if (before !== undefined || limit > rememberedMost) return this.#readNewest(list, query)
+    return this.database.remember(list, `newest ${kind} ${limit}`, () => this.#readNewest(list, query))
+  }
+
+  async #readNewest(list: ListName, query: NewestQuery): Promise<readonly NewestEntry[]> {
     const { kind, before, limit } = query
     const kinds = kind === undefined ? await this.#kindsIn(list) : [kind]
     const read = async (one: string): Promise<NewestEntry[]> => {

@@ -230,6 +230,17 @@ describe('database', () => {
       { numRuns: 60 },
     )
   })
+
+  it('reads what was written last, whatever was read before', async () => {
+    const list = listOf.box('bob@lenore.org')
+    for (let at = 1; at <= 3; at++) {
+      await database.commit([{ puts: [['a', `${at}`]], appends: [{ list, value: `${at}`, bytes: 1 }] }])
+      assert.deepEqual([database.get('a'), database.get(`head ${list}`)], [`${at}`, `${at} ${at}`])
+    }
+    assert.deepEqual(await database.commit([{ equals: [[`head ${list}`, '2 2']], dels: ['a'] }]), [false])
+    assert.deepEqual(await database.commit([{ equals: [[`head ${list}`, '3 3']], dels: ['a'] }]), [true])
+    assert.equal(database.get('a'), undefined)
+  })
 })
 
 function applyTo(map: Map<string, string>, write: Write): boolean {
