@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FmtpError } from '../schemas/failures.ts'
+import { limits } from '../schemas/limits.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 
 export interface BlobRange {
@@ -20,7 +21,7 @@ export interface Blobs {
   /**
    * Takes bytes under a name. `keep` is called when they are on the disk, before anybody may remove them again.
    * @returns how many bytes
-   * @throws {FmtpError} FMTP_BLOB_HASH, FMTP_BLOB_TOO_LARGE; FMTP_STORE when the disk did not take them
+   * @throws {FmtpError} FMTP_BLOB_HASH, FMTP_BLOB_TOO_LARGE; FMTP_FULL when the disk is full, FMTP_STORE when the disk did not take them
    */
   put(name: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<number>
   /** How many bytes, where they are here and are those of the name. */
@@ -210,7 +211,12 @@ async function syncFolders(...folders: readonly string[]): Promise<void> {
   }
 }
 
+/** What a disk without room says, or one on which its user may have no more. */
+const fullCodes: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+
 function storeError(what: string, cause: unknown): FmtpError {
+  if (cause instanceof Error && 'code' in cause && fullCodes.has(cause.code))
+    return new FmtpError('FMTP_FULL', what, { cause, retryAfterMs: limits.fullMs })
   return new FmtpError('FMTP_STORE', `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
     cause,
   })

@@ -1,18 +1,17 @@
 /**
  * LevelDB behind one door: reads, range scans, and the one way to write, `commit` (docs/architecture.md). Whatever waits
- * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. The only file that
- * assumes to be the only process on its folder.
+ * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. A store whose disk did not
+ * take a batch is opened again before it takes another (`reopening.ts`).
  */
-import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { Level } from 'level'
-import { FmtpError } from '../schemas/failures.ts'
-import { BoundedMap } from '../wire/bounded-map.ts'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { readDamage } from './damage.ts'
+import { createEngine, type Engine, makeFolder, type Row, reasonOf, takeLock } from './engine.ts'
 import { GroupBatch } from './group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
-import { ListMemos } from './list-memos.ts'
-import { Tails } from './tails.ts'
+import { Memory } from './memory.ts'
+import { firstPauseMs, removeProbe, reopen } from './reopening.ts'
 import type { Entry, Head, Write } from './write.ts'
 
 export interface ScanOptions {
@@ -20,13 +19,32 @@ export interface ScanOptions {
   readonly isReverse?: boolean
 }
 
-export type Row = readonly [key: string, value: string]
-
 /** All rows of the store as they were at one moment, whatever is written meanwhile. */
 export interface Snapshot extends AsyncDisposable {
   count(signal: AbortSignal): Promise<number>
   /** In order of keys. */
   batches(): AsyncGenerator<readonly Row[], void>
+}
+
+/** What happens to a store that is open, for who logs it. */
+export interface StoreWatch {
+  /** A batch was not written: nothing is, until the store was opened again. */
+  onFailed?(cause: unknown): void
+  /** It takes writes again. */
+  onReopened?(record: Reopened): void
+}
+
+export interface Reopened {
+  readonly attempts: number
+  /** Since the batch that failed. */
+  readonly ms: number
+  /** Of this opening, as `damage`. */
+  readonly damage: readonly string[]
+}
+
+interface Opening {
+  readonly onAppended: (lists: ReadonlySet<ListName>) => void
+  readonly watch: StoreWatch
 }
 
 interface Waiting {
@@ -41,39 +59,43 @@ const groupWrites = 512
 const highWaterMarkBytes = 256 * 1024
 /** Rows that are read from a snapshot at once. */
 const batchRows = 1000
-const headsMost = 100_000
-// Most are about 1 KB, so that all stay within some MiB.
-const valuesMost = 5000
-const valueChars = 4096
+/** How long a reader waits for a store that is being opened again. */
+const readWaitMs = 2000
+/** A writer that is told to come back does not come sooner. */
+const leastRetryMs = 1000
 /** Real paths: another name of a folder is no other folder. */
 const openFolders = new Set<string>()
 
 export class Database implements AsyncDisposable {
-  readonly #level: Level<string, string>
-  readonly #lock: Level<string, string>
+  readonly #level: Engine
+  readonly #lock: Engine
   readonly #folder: string
   readonly #onAppended: (lists: ReadonlySet<ListName>) => void
   #waiting: Waiting[] = []
   #writing: Promise<void> | undefined
   /** Heads that were read or written: this process is the only one that moves them. */
-  readonly #heads = new BoundedMap<ListName, Head>(headsMost)
-  /** Values that were read: this process is the only one that changes them. */
-  readonly #values = new BoundedMap<string, string>(valuesMost)
-  readonly #tails = new Tails()
-  readonly #memos = new ListMemos()
-  #isClosed = false
+  #memory = new Memory()
+  readonly #closing = new AbortController()
+  readonly #watch: StoreWatch
+  /** Set while nothing can be written. */
+  #reopening: Promise<void> | undefined
+  /** When a writer may try again, in ms. */
+  #retryAfterMs = firstPauseMs
+  /** How often it was opened. */
+  #openings = 1
   #epoch = ''
   #damage: readonly string[] = []
 
   private constructor(
     folder: string,
-    lock: Level<string, string>,
-    onAppended: (lists: ReadonlySet<ListName>) => void,
+    lock: Engine,
+    { onAppended, watch }: Pick<Opening, 'onAppended' | 'watch'>,
   ) {
     this.#folder = folder
     this.#lock = lock
+    this.#watch = watch
     this.#onAppended = onAppended
-    this.#level = new Level(join(folder, 'store'), { keyEncoding: 'utf8', valueEncoding: 'utf8' })
+    this.#level = createEngine(join(folder, 'store'))
   }
 
   /**
@@ -85,16 +107,18 @@ export class Database implements AsyncDisposable {
     folder: string,
     onAppended: (lists: ReadonlySet<ListName>) => void,
     newEpoch: () => string,
+    watch: StoreWatch = {},
   ): Promise<Database> {
     const path = makeFolder(folder)
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
     openFolders.add(path)
-    let lock: Level<string, string> | undefined
-    let level: Level<string, string> | undefined
+    let lock: Engine | undefined
+    let level: Engine | undefined
     try {
       lock = await takeLock(makeFolder(join(path, 'lock')))
       makeFolder(join(path, 'store'))
-      const database = new Database(path, lock, onAppended)
+      removeProbe(path)
+      const database = new Database(path, lock, { onAppended, watch })
       level = database.#level
       await level.open()
       database.#damage = await readDamage(join(path, 'store'))
@@ -136,22 +160,51 @@ export class Database implements AsyncDisposable {
     return this.#epoch
   }
 
-  /** What is read again and again, such as the objects of a blog's first page, comes from memory. */
+  /**
+   * What is read again and again, such as the objects of a blog's first page, comes from memory.
+   * @throws {FmtpError} FMTP_BUSY in the moment in which the store is opened again
+   */
   get(key: string): string | undefined {
-    const known = this.#values.get(key)
+    const known = this.#memory.findValue(key)
     if (known !== undefined) return known
+    this.#requireOpen()
     const value = this.#level.getSync(key)
-    if (value !== undefined && value.length <= valueChars) this.#values.set(key, value)
+    if (value !== undefined) this.#memory.keepValue(key, value)
     return value
   }
 
   head(list: ListName): Head {
-    let head = this.#heads.get(list)
+    let head = this.#memory.heads.get(list)
     if (head === undefined) {
       head = parseHead(this.get(keyOf.head(list)))
-      this.#heads.set(list, head)
+      this.#memory.heads.set(list, head)
     }
     return head
+  }
+
+  #requireOpen(): void {
+    if (this.#level.status === 'open') return
+    if (this.#isClosed) throw new FmtpError('FMTP_SHUTTING_DOWN', 'the store is closed')
+    throw new FmtpError('FMTP_BUSY', 'the store is being opened again', { retryAfterMs: this.#retryAfterMs })
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  /** Reads, once more where the store was opened again meanwhile, and waits a moment where it is being opened. */
+  async #steadily<T>(read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      if (this.#level.status !== 'open' && this.#reopening !== undefined)
+        await Promise.race([this.#reopening, sleep(readWaitMs, undefined, { ref: false })])
+      this.#requireOpen()
+      const openings = this.#openings
+      try {
+        return await read()
+      } catch (cause) {
+        if (this.#isClosed || (this.#level.status === 'open' && openings === this.#openings)) throw cause
+      }
+    }
   }
 
   /** Keys and values of a range in order of keys. `limit` is a page: ask again after the last key. */
@@ -161,7 +214,8 @@ export class Database implements AsyncDisposable {
   ): Promise<readonly (readonly [key: string, value: string])[]> {
     const { limit = 1000, isReverse = false } = options
     // All, because one `nextv` ends at `highWaterMarkBytes`, and a short page would look like the last.
-    return await this.#level.iterator({ ...range, limit, reverse: isReverse, highWaterMarkBytes }).all()
+    const all = { ...range, limit, reverse: isReverse, highWaterMarkBytes }
+    return this.#steadily(() => this.#level.iterator(all).all())
   }
 
   /**
@@ -169,7 +223,7 @@ export class Database implements AsyncDisposable {
    * memory: most readers wait at the end of their list, and are woken by the very append.
    */
   async entries(list: ListName, after: number, limit: number): Promise<readonly Entry[]> {
-    const known = this.#tails.find(list, after, limit)
+    const known = this.#memory.tails.find(list, after, limit)
     if (known !== undefined) return known
     const rows = await this.scan(entriesAfter(list, after), { limit })
     return rows.map(([key, value]) => ({ number: Number(lastPart(key)), value }))
@@ -177,7 +231,7 @@ export class Database implements AsyncDisposable {
 
   /** What `read` gives for the list as it stands, read once while that does not change. */
   remember<T>(list: ListName, what: string, read: () => Promise<T>): Promise<T> {
-    return this.#memos.remember(list, what, read)
+    return this.#memory.memos.remember(list, what, read)
   }
 
   /** The store as it is now, with all that was acknowledged; to be disposed of, as LevelDB keeps it as long. */
@@ -206,10 +260,12 @@ export class Database implements AsyncDisposable {
   /**
    * Writes all that are possible, each as a whole, and resolves when they are on the disk: true for written, false where
    * a condition failed.
-   * @throws {FmtpError} FMTP_STORE when the disk did not take the batch; nothing of it is acknowledged
+   * @throws {FmtpError} FMTP_STORE when the disk did not take the batch: nothing of it is acknowledged, and it may be
+   * written all the same. From then on at once, until the store was opened again.
    */
   commit(writes: readonly Write[]): Promise<boolean[]> {
     if (this.#isClosed) return Promise.reject(new FmtpError('FMTP_SHUTTING_DOWN', 'the store is closed'))
+    if (this.#reopening !== undefined) return Promise.reject(this.#storeError())
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes, resolve, reject })
       this.#writing ??= this.#writeAll()
@@ -233,99 +289,67 @@ export class Database implements AsyncDisposable {
 
   async #writeGroup(group: readonly Waiting[]): Promise<void> {
     const batch = new GroupBatch(this.#level.batch(), this)
+    let results: boolean[][]
     try {
-      const results = group.map(({ writes }) => writes.map(write => batch.add(write)))
-      await batch.write()
-      for (const key of batch.changedKeys) this.#values.delete(key)
-      for (const [list, head] of batch.heads) {
-        this.#heads.set(list, head)
-        this.#values.delete(keyOf.head(list))
-      }
-      for (const [list, change] of batch.lists) {
-        this.#tails.keep(list, change)
-        this.#memos.forget(list)
-      }
-      const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
-      if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
-      for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
-    } catch (cause) {
-      const error = new FmtpError('FMTP_STORE', 'a batch could not be written', { cause })
-      for (const waiting of group) waiting.reject(error)
+      results = group.map(({ writes }) => writes.map(write => batch.add(write)))
+    } catch (thrown) {
+      await batch.close()
+      for (const waiting of group) waiting.reject(toFmtpError(thrown))
+      return
     }
+    try {
+      await batch.write()
+    } catch (cause) {
+      this.#fail(group, [...batch.lists.keys()], cause)
+      return
+    }
+    this.#memory.follow(batch)
+    const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
+    if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
+    for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
+  }
+
+  /** Nothing that waits is written, and nothing more is taken until the store was opened again. */
+  #fail(group: readonly Waiting[], lists: readonly ListName[], cause: unknown): void {
+    this.#retryAfterMs = firstPauseMs
+    this.#reopening = this.#reopen(lists).catch(() => undefined)
+    this.#watch.onFailed?.(cause)
+    for (const waiting of [...group, ...this.#waiting.splice(0)]) waiting.reject(this.#storeError(cause))
+  }
+
+  async #reopen(lists: readonly ListName[]): Promise<void> {
+    const startMs = performance.now()
+    const onPause = (pauseMs: number): void => {
+      this.#retryAfterMs = pauseMs
+    }
+    const { signal } = this.#closing
+    const attempts = await reopen(this.#level, { folder: this.#folder, signal, onPause })
+    this.#openings++
+    // The batch that failed may be on the disk, as a whole, or may not.
+    this.#memory = new Memory()
+    this.#reopening = undefined
+    const damage = await readDamage(join(this.#folder, 'store'))
+    this.#watch.onReopened?.({ attempts, ms: Math.round(performance.now() - startMs), damage })
+    this.#onAppended(new Set(lists))
+  }
+
+  #storeError(cause?: unknown): FmtpError {
+    const retryAfterMs = Math.max(this.#retryAfterMs, leastRetryMs)
+    return new FmtpError('FMTP_STORE', `a batch could not be written: ${reasonOf(cause)}`, {
+      cause,
+      retryAfterMs,
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return
-    this.#isClosed = true
+    this.#closing.abort()
     await this.#writing
+    await this.#reopening
     await this.#level.close()
     await this.#lock.close()
     openFolders.delete(this.#folder)
   }
-}
-
-/** The real path of a folder that is made where there is none. @throws {FmtpError} FMTP_STORE */
-function makeFolder(folder: string): string {
-  const path = resolve(folder)
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-    return realpathSync(path)
-  } catch (cause) {
-    throw new FmtpError('FMTP_STORE', `${path} can not be opened: ${reasonOf(cause)}`, { cause })
-  }
-}
-
-/**
- * Takes the lock of a data folder, which the kernel releases when this process ends, however it ends. LevelDB locks its
- * folder, but the lock of the store is lost as soon as its own process reads the file `LOCK`, copies the folder or opens
- * it twice. So a second, empty LevelDB is locked that nobody has a reason to touch.
- */
-async function takeLock(path: string): Promise<Level<string, string>> {
-  const open = async (): Promise<Level<string, string>> => {
-    const lock = new Level<string, string>(path)
-    await lock.open()
-    return lock
-  }
-  try {
-    return await open()
-  } catch (cause) {
-    if (isLocked(cause)) throw cause
-    // A power cut may have left half a file. There is nothing in it; only `LOCK` must stay what others have open.
-    for (const name of readdirSync(path)) if (name !== 'LOCK') rmSync(join(path, name), { recursive: true })
-    return await open()
-  }
-}
-
-/** Makes a store of these rows in a folder that is not there yet, and closes it; to have it on the disk is the caller's. */
-export async function writeStore(folder: string, batches: AsyncIterable<readonly Row[]>): Promise<void> {
-  mkdirSync(folder, { mode: 0o700 })
-  const level = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', errorIfExists: true })
-  await level.open()
-  try {
-    for await (const rows of batches) {
-      const batch = level.batch()
-      for (const [key, value] of rows) batch.put(key, value)
-      await batch.write()
-    }
-  } finally {
-    await level.close()
-  }
-}
-
-/** True for what `Database.open` throws while another process has the folder. */
-export function isLocked(thrown: unknown): boolean {
-  const inner = innermost(thrown)
-  return inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED'
-}
-
-function reasonOf(cause: unknown): string {
-  if (isLocked(cause)) return 'is another server running on it?'
-  const inner = innermost(cause)
-  return inner instanceof Error ? inner.message : String(inner)
-}
-
-function innermost(thrown: unknown): unknown {
-  return thrown instanceof Error && thrown.cause !== undefined ? innermost(thrown.cause) : thrown
 }
 
 function parseHead(text: string | undefined): Head {

@@ -80,6 +80,11 @@ export class GroupBatch {
     return this.heads.get(list) ?? this.#disk.head(list)
   }
 
+  /** Ends a batch that is not written. */
+  close(): Promise<void> {
+    return this.#batch.close()
+  }
+
   async write(): Promise<void> {
     for (const [list, { number, bytes }] of this.heads)
       this.#batch.put(keyOf.head(list), `${number} ${bytes}`)

@@ -11,8 +11,9 @@ import {
   verifySeal,
 } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
+import { isNewer } from '../objects/version.ts'
 import { isEveryones } from '../objects/view.ts'
-import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
 import {
@@ -63,6 +64,8 @@ export interface LookupPorts {
   /** In whose name foreign domains are called. */
   readonly as: Domain
   onStep(sought: string, step: Step): void
+  /** False where the disk has no room: then what is fetched is given, and not kept. */
+  hasRoom(): boolean
   /** A foreign object was given from here. */
   onUse(id: ObjectId): void
   /** A foreign object was kept, and takes room. */
@@ -164,11 +167,28 @@ export function createLookup(ports: LookupPorts): Lookup {
         const { code, reason } = verdict as Extract<SealVerdict, { isBelieved: false }>
         throw new FmtpError(code, reason)
       }
-      const kept = await keepFetched(store, verified, clock.now())
+      const kept = await keepWhereRoom(verified, note)
       ports.onUse(id)
       ports.onKept()
       return kept
     })
+  }
+
+  /** What can not be kept now is given all the same, and fetched again by the next who asks. */
+  async function keepWhereRoom(verified: VerifiedObject, note: Note): Promise<FmtpObject> {
+    const { object } = verified
+    const current = store.findObject(object.id)
+    // A tombstone makes room.
+    const mayKeep = ports.hasRoom() || (object.deleted === true && current !== undefined)
+    let code: FailureCode = 'FMTP_FULL'
+    try {
+      if (mayKeep) return await keepFetched(store, verified, clock.now())
+    } catch (thrown) {
+      code = toFmtpError(thrown).code
+      if (code !== 'FMTP_STORE') throw thrown
+    }
+    note.add('keep', code, { id: object.id })
+    return current === undefined || isNewer(verified, current) ? object : current
   }
 
   /** Past its credential: by the keys that its owner has now. What says which those are must be believed without. */

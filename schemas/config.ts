@@ -174,6 +174,12 @@ export const configSchema = Type.Object(
         1024 * 1024 * gib,
         'Room for the blobs that one user uploads, in bytes.',
       ),
+      freeBytes: count(
+        limits.freeBytes,
+        0,
+        1024 * 1024 * gib,
+        'Room on the disk of the data folder below which nothing new is taken, in bytes; 0: the disk may fill up.',
+      ),
       windowFrames: count(
         limits.windowFrames,
         1,

@@ -128,6 +128,7 @@ export const failures = {
   // the server itself
   FMTP_BUSY: temporary('This server can not do that now. Try again later.'),
   FMTP_SHUTTING_DOWN: closing('This server is going down. Come back soon.', 503, true),
+  FMTP_FULL: temporary('The disk of this server is nearly full.', 507),
   FMTP_STORE: temporary('This server could not write to its store.'),
   FMTP_CONFIG: permanent('The configuration is not valid.', 500),
   FMTP_NOT_FOUND: permanent('There is nothing at this place.', 404),

@@ -4,7 +4,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../objects/clock.ts'
-import { Database } from '../objects/database.ts'
+import { damageAdvice } from '../objects/damage.ts'
+import { Database, type StoreWatch } from '../objects/database.ts'
+import { reasonOf } from '../objects/engine.ts'
 import { createHints, type Hints } from '../objects/hints.ts'
 import { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
@@ -30,7 +32,7 @@ export interface Core extends AsyncDisposable {
 
 export interface CoreOptions {
   readonly clock?: Clock
-  /** What happens to our keys, for the log. */
+  /** What happens to our keys and to the store, for the log. */
   onEvent?(event: string, record: Readonly<Record<string, unknown>>): void
 }
 
@@ -48,6 +50,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
         config.data,
         lists => hints.notify(lists),
         () => randomBytes(4).toString('hex'),
+        watchStore(onEvent),
       ),
     )
     // Behind the database, whose lock keeps a second process from making keys of its own.
@@ -79,5 +82,16 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
   } catch (thrown) {
     await closing[Symbol.asyncDispose]()
     throw thrown
+  }
+}
+
+/** What happens to the store, as events of the log. */
+function watchStore(onEvent: (event: string, record: Readonly<Record<string, unknown>>) => void): StoreWatch {
+  return {
+    onFailed: cause => onEvent('store.failed', { reason: reasonOf(cause) }),
+    onReopened: ({ damage, ...record }) => {
+      onEvent('store.reopened', { ...record })
+      if (damage.length > 0) onEvent('store.damage', { lines: damage, advice: damageAdvice })
+    },
   }
 }

@@ -39,6 +39,7 @@ import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { createRates } from './delivery/rates.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { createAdmit } from './exchange/admit.ts'
 import { Presences } from './exchange/presence.ts'
 import { createPublish } from './exchange/publish.ts'
@@ -81,7 +82,8 @@ const followMs = 60_000
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
   const kinds = loadKinds(config.kinds)
-  const onEvent = (event: string, record: Readonly<Record<string, unknown>>): void => log.info(record, event)
+  const onEvent = (event: string, record: Readonly<Record<string, unknown>>): void =>
+    loudEvents.has(event) ? log.error(record, event) : log.info(record, event)
   const closing = new Closing()
   try {
     const core = closing.use(await openCore(config, { ...options, onEvent }))
@@ -100,6 +102,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       }
       await ensureServerObject(domain, facts, { store, accounts, clock })
     }
+
+    const disk = closing.use(
+      await DiskWatch.start({ folder: config.data, leastBytes: config.limits.freeBytes, clock, onEvent }),
+    )
+    const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
 
     closing.use(watchRotation({ ...core, onEvent }))
     const keys = createDomainKeys({
@@ -170,6 +177,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       isOwnDomain: domain => accounts.isOwnDomain(domain),
       findOwn: (id: ObjectId) => reveal.findFor(id, []),
       onStep: onStep('lookup'),
+      hasRoom: () => disk.hasRoom,
       onUse: id => {
         noteUse(id, clock.now(), database).catch(logFailure('cache'))
       },
@@ -216,6 +224,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       store,
       blobs,
       clock,
+      requireRoom,
       blobBytes: config.limits.blobBytes,
       userBlobBytes: config.limits.userBlobBytes,
       maySee: (id, viewer) => reveal.findFor(id, viewer === undefined ? [] : [viewer]) !== undefined,
@@ -241,6 +250,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       isOwnDomain: domain => accounts.isOwnDomain(domain),
       blockedDomains: config.block.domains,
       spend: (domain, remote) => rates.spendObject(domain, remote),
+      requireRoom,
       onDecision: decision => {
         const isTaken = decision.outcome === 'stored' || decision.outcome === 'duplicate'
         if (!isTaken) log.info({ ...decision }, 'admit')
@@ -257,6 +267,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       isIsland,
       objectBytes,
       recipients,
+      requireRoom,
       onPublished: record => {
         if (log.isDebug) log.debug(record, 'publish')
       },
@@ -304,6 +315,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       hosts: ownHosts(config),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
+      requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
       onIdentified: session => onIdentified(session),
       onClosed: session => {
@@ -408,6 +420,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     throw thrown
   }
 }
+
+/** What somebody has to look at. */
+const loudEvents: ReadonlySet<string> = new Set(['store.failed', 'store.damage', 'disk.full'])
 
 /** What happens with every object, and is worth a line only to who looks closely. */
 function isRoutine(event: string, record: Readonly<Record<string, unknown>>): boolean {

@@ -5,7 +5,8 @@
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, normalize, relative } from 'node:path'
-import { type Snapshot, storeVersion, writeStore } from '../../objects/database.ts'
+import { type Snapshot, storeVersion } from '../../objects/database.ts'
+import { writeStore } from '../../objects/engine.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
 import type { ActionPorts } from '../control/actions.ts'

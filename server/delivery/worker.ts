@@ -113,8 +113,18 @@ export class Worker {
         this.#noteError(thrown)
       }
       if (!this.#woken.signal.aborted) await this.#ports.clock.sleep(waitsMs, this.#woken.signal)
-      if (!this.#woken.signal.aborted && this.#isRested) return this.#onRested()
+      if (!this.#woken.signal.aborted && this.#isAtRest()) return this.#onRested()
       this.#woken = new AbortController()
+    }
+  }
+
+  /** Never throws: a store that can not be read now leaves that open. */
+  #isAtRest(): boolean {
+    try {
+      return this.#isRested
+    } catch (thrown) {
+      this.#noteError(thrown)
+      return false
     }
   }
 

@@ -45,6 +45,8 @@ export interface AdmitPorts extends JudgePorts {
   readonly objectBytes: number
   /** How many a describe may be for. */
   readonly recipients: number
+  /** Throws FMTP_FULL where the disk has no room for what is new. */
+  requireRoom(): void
   onDecision(decision: AdmitDecision): void
 }
 
@@ -125,6 +127,10 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return undefined
   }
 
+  function isTombstoneHere({ id, deleted }: FmtpObject): boolean {
+    return deleted === true && store.findText(id) !== undefined
+  }
+
   /** This, or the same version under the seal that it has here meanwhile. */
   function asHeld(verified: VerifiedObject): VerifiedObject {
     const { object } = verified
@@ -195,6 +201,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
+    // A tombstone makes room.
+    if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
     const verified =
       known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
     for (;;) {

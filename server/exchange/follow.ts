@@ -3,6 +3,9 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Hints } from '../../objects/hints.ts'
 import type { ListName } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import { toFmtpError } from '../../schemas/failures.ts'
+
+const againMs = 500
 
 /**
  * Reads a list for ever: note the list, read, wait for a hint or a while, look at the head, read again if it moved.
@@ -21,7 +24,14 @@ export async function follow(
   signal.addEventListener('abort', () => woken.abort(), { once: true })
   try {
     while (!signal.aborted) {
-      while (!signal.aborted && ports.store.database.head(list).number > after) after = await read(after)
+      try {
+        while (!signal.aborted && ports.store.database.head(list).number > after) after = await read(after)
+      } catch (thrown) {
+        // The store is being opened again, which takes a moment.
+        if (toFmtpError(thrown).code !== 'FMTP_BUSY') throw thrown
+        await ports.clock.sleep(againMs, signal)
+        continue
+      }
       if (signal.aborted) break
       if (!woken.signal.aborted) await ports.clock.sleep(ports.followMs, woken.signal)
       woken = new AbortController()

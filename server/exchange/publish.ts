@@ -51,6 +51,8 @@ export interface PublishPorts extends JudgePorts {
     sha256: string,
     by: { readonly secret: string | undefined; readonly author: Address },
   ): Promise<string | undefined>
+  /** Throws FMTP_FULL where the disk has no room for what is new. */
+  requireRoom(): void
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -236,6 +238,8 @@ export function createPublish(ports: PublishPorts): Publish {
       const finished = await finish(frame.object, author)
       if (finished === 'known') return knownAnswer(store.findObject((frame.object as FmtpObject).id))
       checkKind(finished.verified.object)
+      // A tombstone makes room.
+      if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
       const results = await write(finished, frame.replaces)
       // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) continue

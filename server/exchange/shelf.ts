@@ -19,6 +19,8 @@ export interface ShelfPorts {
   readonly clock: Clock
   readonly blobBytes: number
   readonly userBlobBytes: number
+  /** Throws FMTP_FULL where the disk has no room for so many bytes. */
+  requireRoom(bytes: number): void
   /** Whether this viewer, or a guest, may see an object. */
   maySee(id: ObjectId, viewer: Address | undefined): boolean
 }
@@ -33,7 +35,7 @@ export interface FoundBlob {
 export interface Shelf {
   /**
    * Takes bytes of a user of ours. True where they were not here before.
-   * @throws {FmtpError} FMTP_BLOB_HASH, FMTP_BLOB_TOO_LARGE, FMTP_NO_ROOM
+   * @throws {FmtpError} FMTP_BLOB_HASH, FMTP_BLOB_TOO_LARGE, FMTP_NO_ROOM, FMTP_FULL
    */
   put(sha256: string, user: Address, upload: Upload): Promise<boolean>
   /** A blob for who knows its secret or may see an object that names it. */
@@ -123,6 +125,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
       throw new FmtpError('FMTP_BLOB_TOO_LARGE', `${bytes} bytes are told`)
     if (!isCounted && used + (bytes ?? 0) > ports.userBlobBytes)
       throw new FmtpError('FMTP_NO_ROOM', `${used} of ${ports.userBlobBytes} bytes used`)
+    ports.requireRoom(bytes ?? 0)
     const others = underWay.get(user) ?? 0
     if (others >= uploadsMost)
       throw new FmtpError('FMTP_RATE', `${others} uploads`, { retryAfterMs: uploadsAgainMs })

@@ -15,6 +15,8 @@ export interface LoginPorts {
   readonly accounts: Accounts
   readonly keys: DomainKeys
   readonly clock: Clock
+  /** Throws FMTP_FULL where the disk has no room for another device. */
+  requireRoom(): void
   /** Counts a try with a token; throws FMTP_RATE over the limit. What it gives takes a right one back. */
   spendTry(remote: string, address: string): Promise<() => Promise<void>>
 }
@@ -74,6 +76,7 @@ async function identifyByToken(
   ) {
     throw new FmtpError('FMTP_PROOF', 'the new key did not sign this hello')
   }
+  if (key !== undefined) ports.requireRoom()
   const issued = await ports.accounts.redeem(name, token, key)
   await forgive()
   const device = key === undefined ? {} : { device: thumbprintOf(key) }

@@ -1,13 +1,14 @@
 /** What is acknowledged was synced: the system calls of a real server, and of one whose sync was taken out. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/names.ts'
 import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
 import { logInByToken } from '../support/log-in.ts'
+import { patchServer } from '../support/patched-server.ts'
 import { readSyncs, type SyncReport, traced } from './sync-trace.ts'
 
 const config = `
@@ -53,18 +54,11 @@ describe(`an acknowledgement${isSkipped ? ' (SKIPPED: strace is not installed)' 
   })
 })
 
-/** The compiled server in a folder of its own, its store writing without sync. */
+/** The compiled server, its store writing without sync. */
 function copyWithoutSync(folder: string): string {
-  const dist = dirname(dirname(mainFile))
-  cpSync(dist, join(folder, 'dist'), { recursive: true })
-  cpSync(join(dist, '..', 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(dist, '..', 'node_modules'), join(folder, 'node_modules'))
-  const file = join(folder, 'dist', 'objects', 'group-batch.js')
-  const text = readFileSync(file, 'utf8')
-  const changed = text.replaceAll(/\bsync: [^,}]+?(?= *[,}])/g, 'sync: false')
-  assert.notEqual(changed, text, 'no sync was found to take out')
-  writeFileSync(file, changed)
-  return join(folder, 'dist', 'server', 'main.js')
+  return patchServer(folder, 'objects/group-batch.js', text =>
+    text.replaceAll(/\bsync: [^,}]+?(?= *[,}])/g, 'sync: false'),
+  )
 }
 
 async function traceServer(folder: string, main: string): Promise<SyncReport> {

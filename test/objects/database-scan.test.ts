@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database, writeStore } from '../../objects/database.ts'
+import { Database } from '../../objects/database.ts'
+import { writeStore } from '../../objects/engine.ts'
 import { entriesAfter, listOf, rangeOf } from '../../objects/layout.ts'
 
 describe('Database.scan', () => {

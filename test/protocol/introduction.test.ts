@@ -35,6 +35,7 @@ describe('a call', () => {
       window: { frames: 1, bytes: 1024 },
       keys: { find: async () => [domainKeyOf('hand', lenore.pair.jwk)] },
       clock: new MovableClock(),
+      requireRoom: () => undefined,
     }
     // Accounts are asked by who answers a call, never by who makes one.
     return new Introduction(channel, ports as IntroductionPorts)

@@ -69,6 +69,7 @@ describe('lookup, by what the home answers', () => {
       findOwn: () => undefined,
       isOwnDomain: () => false,
       as: parseDomain('poe.net'),
+      hasRoom: () => true,
       onUse: () => undefined,
       onKept: () => undefined,
       onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),

@@ -72,16 +72,21 @@ export class Command implements AsyncDisposable {
   /** Waits until its log says this. @throws when the process ends before, or in time */
   async logs(text: string, limitMs = 10_000): Promise<void> {
     const endMs = Date.now() + limitMs
-    while (!readFileSync(this.#logFile, 'utf8').includes(text)) {
+    while (!this.log.includes(text)) {
       if (!this.isRunning) throw new Error(`${this.name} ended early: ${this.#failure ?? this.logTail}`)
       if (Date.now() > endMs) throw new Error(`${this.name} did not log ${text}: ${this.logTail}`)
       await sleep(20)
     }
   }
 
+  /** All that it has logged. */
+  get log(): string {
+    return readFileSync(this.#logFile, 'utf8')
+  }
+
   /** The end of its log, for a person who asks why. */
   get logTail(): string {
-    return readFileSync(this.#logFile, 'utf8').split('\n').slice(-12).join('\n')
+    return this.log.split('\n').slice(-12).join('\n')
   }
 
   /** Resolves with the first value that `find` sees in the output. @throws when the process ends before, or in time */
