@@ -173,6 +173,12 @@ export const configSchema = Type.Object(
         1024 * 1024 * gib,
         'Room for the blobs that one user uploads, in bytes.',
       ),
+      groupsPerUser: count(
+        limits.groupsPerUser,
+        0,
+        100_000,
+        'Groups that one user may make; what was deleted counts.',
+      ),
       windowFrames: count(
         limits.windowFrames,
         1,

@@ -67,6 +67,7 @@ export const limits = {
   cacheBytes: 1024 * mib,
   blobBytes: 50 * mib,
   userBlobBytes: 2048 * mib,
+  groupsPerUser: 20,
   looseMs: dayMs,
   cacheUsedMs: dayMs,
   upkeepMs: hourMs,

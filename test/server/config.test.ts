@@ -323,6 +323,7 @@ describe('config', () => {
         blobBytes: limits.blobBytes,
         cacheBytes: limits.cacheBytes,
         userBlobBytes: limits.userBlobBytes,
+        groupsPerUser: 20,
         windowFrames: limits.windowFrames,
         windowBytes: limits.windowBytes,
         sessionsPerPeer: 8,
