@@ -15,6 +15,7 @@ import type { FmtpObject } from '../schemas/object.ts'
 import { coreKinds } from '../schemas/parse-object.ts'
 import { type Core, openCore } from '../server/core.ts'
 import { type Admit, createAdmit } from '../server/exchange/admit.ts'
+import { createSight } from '../server/exchange/sight.ts'
 import { handDomain, handMessage, handUser } from '../test/support/hand.ts'
 import { readJws } from '../wire/jws.ts'
 import { writeConfig } from './filled.ts'
@@ -48,6 +49,11 @@ export class Admitting implements AsyncDisposable {
     const key = domainKeyOf('hand', poe.pair.jwk)
     this.#admit = createAdmit({
       store: core.store,
+      sight: createSight(core.store, core.accounts.groups),
+      groups: core.accounts.groups,
+      isIsland: true,
+      isOwn: name => core.accounts.isOwn(name),
+      requireRoom: () => undefined,
       kinds: coreKinds,
       keys: { find: async () => [key] },
       clock: systemClock,

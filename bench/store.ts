@@ -75,6 +75,7 @@ async function measureLists(small: Filled, large: Filled): Promise<Figure[]> {
       isOwn: () => true,
       findFor: (id: ObjectId) => core.store.findObject(id),
       isOpen: () => true,
+      isLeftOut: () => false,
       onFollowFailed: () => undefined,
     }),
   )

@@ -106,7 +106,7 @@ function wait(change: Change, object: FmtpObject, parent: string, { database }: 
 /** Joins the answers that waited for an object, and those that waited for them. */
 function join(change: Change, { object, digest }: VerifiedObject, thread: ListName, store: Store): void {
   const digests = new Map([[object.id, digest]])
-  const here = new Map<string, Pick<FmtpObject, 'id' | 'parent' | 'top'>>([[object.id, object]])
+  const here = new Map<string, Before['object']>([[object.id, object]])
   const ports = {
     findObject: (id: string) => here.get(id) ?? store.places.findObject(id),
     hasDigest: (id: string, sought: string) =>

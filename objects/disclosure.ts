@@ -1,25 +1,39 @@
 /** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
 import { privateKinds } from '../schemas/kinds.ts'
+import type { Address } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import { recipientsIn } from '../schemas/recipients.ts'
 import type { User } from '../schemas/user.ts'
+import { groupIn } from './addressees.ts'
+
+/** What is asked about a viewer. */
+export interface Sight {
+  /** True where the box of a user of ours holds the object. */
+  hasBoxed(address: string, id: string): boolean
+  /** True where this is a group of ours, and somebody is one of its members or moderators. */
+  isMember(group: Address, who: string): boolean
+}
 
 /**
- * Whether all of these viewers may see it, since all of them will; a guest has none. `hasBoxed` tells whether a user's box
- * holds the object.
+ * Whether all of these viewers may see it, since all of them will; a guest has none.
  */
-export function maySee(
-  object: FmtpObject,
-  viewers: readonly string[],
-  hasBoxed: (address: string, id: string) => boolean,
-): boolean {
+export function maySee(object: FmtpObject, viewers: readonly string[], sight: Sight): boolean {
   if (privateKinds.has(object.kind))
     return viewers.length > 0 && viewers.every(viewer => viewer === object.owner)
   if (object.public === true || isOpenUser(object)) return true
   const to: readonly string[] = recipientsIn(object)
   const mayOne = (viewer: string): boolean =>
-    viewer === object.owner || to.includes(viewer) || hasBoxed(viewer, object.id)
+    viewer === object.owner ||
+    to.includes(viewer) ||
+    sight.hasBoxed(viewer, object.id) ||
+    groupsOf(object).some(group => sight.isMember(group, viewer))
   return viewers.length > 0 && viewers.every(mayOne)
+}
+
+/** Addresses whose members may see an object, where they are groups. */
+function groupsOf(object: FmtpObject): readonly Address[] {
+  if (object.kind === 'group') return [object.owner as Address]
+  return [...groupIn(object), ...recipientsIn(object)]
 }
 
 /** Everyone's view of a user is for everyone unless the user hides. */

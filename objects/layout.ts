@@ -30,6 +30,7 @@
  *     account <address>                    a user of ours: home key, when made
  *     device <address> <thumbprint>        an enrolled device
  *     resealing <address> <thumbprint>     number of the box up to which what this revoked key sealed is sealed again
+ *     made <address>                       how many groups a user of ours has made
  *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
@@ -76,6 +77,7 @@ export const keyOf = {
   account: (address: string) => key('account', address),
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
   resealing: (address: string, thumbprint: string) => key('resealing', address, thumbprint),
+  made: (address: string) => key('made', address),
   listed: (domain: string, address: string) => key('listed', domain, address),
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
@@ -91,9 +93,9 @@ export const keyOf = {
 export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'cache' | 'blobs'} ${string}`
 
 export const listOf = {
-  /** Public objects of an owner of ours; of a domain: its own and those of all its users. */
+  /** Public objects of an owner of ours, and of a forum the posts that it took; of a domain: its own and those of all its users. */
   public: (owner: string): ListName => `public ${owner}`,
-  /** All that a user of ours has, sent and received. */
+  /** All that a user of ours has, sent and received; of a group what it took. */
   box: (address: string): ListName => `box ${address}`,
   /** Objects whose first is `top`. */
   thread: (top: string): ListName => `thread ${top}`,

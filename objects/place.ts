@@ -4,10 +4,14 @@
  */
 import type { ObjectId } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
+import { isOfOtherGroup } from './group-policy.ts'
+
+/** What is looked at of an object; of a post also its `group`. */
+type Placeable = Pick<FmtpObject, 'id' | 'kind' | 'parent' | 'top' | 'deleted'>
 
 /** What a place is judged by. `digest` is that of the current version. */
 export interface PlacePorts {
-  findObject(id: string): Pick<FmtpObject, 'id' | 'parent' | 'top'> | undefined
+  findObject(id: string): Placeable | undefined
   /** True where the current version or one that it replaced has this digest. */
   hasDigest(id: string, digest: string): boolean
   /** True for an answer that is here and stands in no list of its thread yet. */
@@ -34,10 +38,8 @@ export function topOf({ id, kind, top }: Pick<FmtpObject, 'id' | 'kind' | 'top'>
 }
 
 /** Whether an answer follows from what is here. The hashes make a circle of answers impossible to prove. */
-export function findPlace(
-  { id, parent: parentId, parentHash, top }: Pick<FmtpObject, 'id' | 'parent' | 'parentHash' | 'top'>,
-  ports: PlacePorts,
-): Place {
+export function findPlace(object: Placeable & Pick<FmtpObject, 'parentHash'>, ports: PlacePorts): Place {
+  const { id, parent: parentId, parentHash, top } = object
   if (parentId === undefined) return { isJoined: true }
   const waiting = (reason: string, isFalse = false): Place => ({
     isJoined: false,
@@ -48,6 +50,7 @@ export function findPlace(
   const parent = ports.findObject(parentId)
   if (parent === undefined) return waiting(`${parentId} is not here`)
   if (parentId === id || top !== (parent.top ?? parent.id)) return waiting(`${top} is not the top`, true)
+  if (isOfOtherGroup(object, parent)) return waiting(`${parentId} is of another group`, true)
   if (parentHash === undefined || !ports.hasDigest(parentId, parentHash))
     return waiting(`${parentId} has no version ${parentHash}`, true)
   if (ports.isUnjoined(parentId)) return waiting(`${parentId} waits itself`)

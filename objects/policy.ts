@@ -5,10 +5,11 @@
 import type { FailureCode } from '../schemas/failures.ts'
 import { privateKinds } from '../schemas/kinds.ts'
 import type { Message } from '../schemas/message.ts'
-import { domainOf, type Name } from '../schemas/names.ts'
+import { type Address, domainOf, isAddressName, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import { recipientsIn } from '../schemas/recipients.ts'
 import type { User } from '../schemas/user.ts'
+import { addresseesOf } from './addressees.ts'
 import { findMatch } from './pattern.ts'
 
 export type Decision =
@@ -28,14 +29,44 @@ export interface Approach {
  * a friend's message into a stranger's box. `session`: the name that the bringer proved.
  */
 export function isForwarded(object: FmtpObject, recipient: string, session: string | undefined): boolean {
-  const to: readonly string[] = recipientsIn(object)
-  if (to.length > 0) return !to.includes(recipient)
-  return !isBroughtByOwner(object, session)
+  if (addresseesOf(object).includes(recipient as Address)) return false
+  return recipientsIn(object).length > 0 || !isBroughtByOwner(object, session)
 }
 
 /** True where the session proved the owner or the owner's domain. */
 export function isBroughtByOwner(object: FmtpObject, session: string | undefined): boolean {
   return session === object.owner || session === domainOf(object.owner as Name)
+}
+
+/**
+ * The groups through which an object comes to somebody whom it does not name: those in `to` for whose home the session
+ * speaks. A tombstone names nobody, so that it comes through whoever brought what it ends (`by`).
+ */
+export function groupsBringing(
+  object: FmtpObject,
+  session: string | undefined,
+  by: string | undefined,
+): readonly Address[] {
+  const isProven = (name: Name): boolean => name === session || domainOf(name) === session
+  if (object.deleted !== true) return recipientsIn(object).filter(isProven)
+  return by !== undefined && isAddressName(by as Name) && isProven(by as Name) ? [by as Address] : []
+}
+
+/** The group is judged, and the owner against the blacklist. The first group that is welcome brings it. */
+export function decideReachThrough(
+  recipient: User,
+  owner: string,
+  groups: readonly Address[],
+): { readonly decision: Decision; readonly group: Address | undefined } {
+  const foe = findMatch(recipient.blacklist, owner)
+  if (foe !== undefined && findMatch(recipient.whitelist, owner) === undefined)
+    return { decision: refuse(`blacklist has ${foe}, ${owner}`), group: undefined }
+  let decision = refuse('no group brings it')
+  for (const group of groups) {
+    decision = decideReach(recipient, { judged: group, isForward: true, hasTakenPart: false })
+    if (decision.isAccepted) return { decision, group }
+  }
+  return { decision, group: undefined }
 }
 
 /** The four rungs of reaching a user, first match wins. */
@@ -72,6 +103,6 @@ export function decideReadable(recipient: User, object: FmtpObject): Decision {
   return { isAccepted: true, reason: 'readable' }
 }
 
-function refuse(reason: string): Decision {
+export function refuse(reason: string): Decision {
   return { isAccepted: false, code: 'FMTP_REFUSED', reason }
 }

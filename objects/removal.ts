@@ -3,6 +3,7 @@
  * that somebody is given at the same moment stays: the removal says first that it is coming, then looks, then removes.
  */
 import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import { groupIn } from './addressees.ts'
 import { attach } from './attached.ts'
 import { unbox } from './box.ts'
 import { uncache } from './cached.ts'
@@ -54,7 +55,7 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   const owners = isAddressName(owner) ? [owner, domainOf(owner)] : [owner]
   const top = topOf(object)
   const lists = [
-    ...owners.map(each => listOf.public(each)),
+    ...[...owners, ...groupIn(object)].map(each => listOf.public(each)),
     ...(top === undefined ? [] : [listOf.thread(top)]),
   ]
   for (const list of lists) unlist(change, list, object, database)

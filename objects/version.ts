@@ -1,6 +1,7 @@
 /** Which of two versions of an object counts (protocol §6.6): the same rule wherever one may replace another. */
 import { singleKinds } from '../schemas/kinds.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
+import { groupIn } from './addressees.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
 
 /**
@@ -22,8 +23,10 @@ const lasting = ['kind', 'createdAt', 'parent', 'parentHash', 'top'] as const
  */
 export function findMoved(
   object: Unsealed,
-  before: Pick<FmtpObject, 'kind' | 'createdAt' | 'parent' | 'parentHash' | 'top'>,
-): (typeof lasting)[number] | undefined {
+  before: Pick<FmtpObject, 'kind' | 'createdAt' | 'parent' | 'parentHash' | 'top' | 'deleted'>,
+): (typeof lasting)[number] | 'group' | undefined {
+  const isTold = object.deleted !== true && before.deleted !== true
+  if (isTold && object.kind === 'post' && groupIn(object)[0] !== groupIn(before)[0]) return 'group'
   const names = singleKinds.has(object.kind) ? lasting.slice(0, 1) : lasting
   return names.find(name => object[name] !== before[name])
 }

@@ -180,6 +180,12 @@ export const configSchema = Type.Object(
         1024 * 1024 * gib,
         'Room on the disk of the data folder below which nothing new is taken, in bytes; 0: the disk may fill up.',
       ),
+      groupsPerUser: count(
+        limits.groupsPerUser,
+        0,
+        100_000,
+        'Groups that one user may make; what was deleted counts.',
+      ),
       windowFrames: count(
         limits.windowFrames,
         1,

@@ -93,6 +93,7 @@ export const failures = {
   // admission (protocol §8)
   FMTP_NO_RECIPIENT: permanent('The describe names nobody it is for.'),
   FMTP_TOO_MANY_RECIPIENTS: permanent('More recipients than the limit.', 413),
+  FMTP_TOO_MANY_GROUPS: permanent('You have made as many groups as one user may.', 403),
   FMTP_UNKNOWN_RECIPIENT: permanent('Nobody here has this address.', 404),
   FMTP_REFUSED: permanent('The recipient does not take this.', 403),
   FMTP_FORMAT: permanent('The recipient does not read this format.', 415),

@@ -70,6 +70,7 @@ export const limits = {
   freeBytes: 256 * mib,
   diskLookMs: 2 * secondMs,
   fullMs: minuteMs,
+  groupsPerUser: 20,
   looseMs: dayMs,
   cacheUsedMs: dayMs,
   upkeepMs: hourMs,

@@ -45,6 +45,7 @@ import { Presences } from './exchange/presence.ts'
 import { createPublish } from './exchange/publish.ts'
 import { createReveal } from './exchange/reveal.ts'
 import { createShelf } from './exchange/shelf.ts'
+import { createSight } from './exchange/sight.ts'
 import { createViews } from './exchange/views.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
@@ -201,9 +202,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       homeKey: address => accounts.homeKey(address),
       findPresence: address => presences.find(address),
     })
+    const sight = createSight(store, accounts.groups)
     const reveal = createReveal({
       store,
       accounts,
+      sight,
       lookup,
       findView,
       hints,
@@ -212,8 +215,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       spendRequest: remote => rates.spendRequest(remote),
       onFollowFailed: logFailure('follow'),
     })
-    const judging = {
+    const taking = {
       store,
+      clock,
+      isIsland,
+      sight,
+      groups: accounts.groups,
+      isOwn: (name: Parameters<Accounts['isOwn']>[0]) => accounts.isOwn(name),
       findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
       boxBytes: config.limits.boxBytes,
     }
@@ -231,7 +239,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const { objectBytes, recipients } = config.limits
     const admit = createAdmit({
-      ...judging,
+      ...taking,
       kinds,
       believeOld: createElder({
         lookup,
@@ -244,7 +252,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         onStep: onStep('elder'),
       }),
       keys,
-      clock,
       objectBytes,
       recipients,
       isOwnDomain: domain => accounts.isOwnDomain(domain),
@@ -258,16 +265,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       },
     })
     const publish = createPublish({
-      ...judging,
+      ...taking,
       findBlob: (sha256, by) => shelf.findFor(sha256, by),
       kinds,
       accounts,
       keys,
-      clock,
-      isIsland,
       objectBytes,
       recipients,
       requireRoom,
+      groupsPerUser: config.limits.groupsPerUser,
       onPublished: record => {
         if (log.isDebug) log.debug(record, 'publish')
       },

@@ -15,6 +15,7 @@ import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
 import type { User } from '../../schemas/user.ts'
 import { type AccountRecord, Credentials, type HomeSealingKey } from './credentials.ts'
+import { createGroups, type Groups } from './groups.ts'
 import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
 import { findRevoked, type OnRevoked, revocationWrite } from './revoking.ts'
@@ -44,6 +45,8 @@ export interface EnrolledDevice {
 }
 
 export class Accounts {
+  /** Addresses of ours that many share. */
+  readonly groups: Groups
   readonly #store: Store
   readonly #domains: OwnDomains
   readonly #clock: Clock
@@ -59,7 +62,9 @@ export class Accounts {
     this.#store = ports.store
     this.#domains = ports.domains
     this.#clock = ports.clock
-    this.#credentials = new Credentials(ports)
+    const credentials = new Credentials(ports)
+    this.#credentials = credentials
+    this.groups = createGroups({ ...ports, credentials, isOwn: name => this.isOwn(name) })
     this.#users = new ShortMemory(ports.clock)
     this.#views = new ShortMemory(ports.clock)
     this.#listed = new ShortMemory(ports.clock)
@@ -77,13 +82,14 @@ export class Accounts {
     return this.#store.database.get(keyOf.account(name)) !== undefined
   }
 
-  /** All users of ours, in order of their addresses. */
+  /** All users of ours, without groups, in order of their addresses. */
   async listAddresses(): Promise<Address[]> {
     const addresses: Address[] = []
     const range = rangeOf('account')
     for (let { gt } = range; ; ) {
       const rows = await this.#store.database.scan({ gt, lt: range.lt }, { limit: accountsPage })
-      addresses.push(...rows.map(([key]) => lastPart(key) as Name).filter(isAddressName))
+      const names = rows.map(([key]) => lastPart(key) as Name)
+      addresses.push(...names.filter(isAddressName).filter(address => !this.groups.isGroup(address)))
       const [last] = rows.at(-1) ?? []
       if (last === undefined || rows.length < accountsPage) return addresses
       gt = last
@@ -256,7 +262,8 @@ export class Accounts {
 
   /** A new one-time secret for a log-in link: 43 characters, good for a day, kept as SHA-256. */
   async makeToken(address: Address): Promise<string> {
-    if (!this.hasAccount(address)) throw new FmtpError('FMTP_NOT_FOUND', `no account ${address}`)
+    if (!this.hasAccount(address) || this.groups.isGroup(address))
+      throw new FmtpError('FMTP_NOT_FOUND', `no user ${address}`)
     const token = randomBytes(32).toString('base64url')
     const record: TokenRecord = { address, expiresAtMs: this.#clock.now() + limits.linkMs }
     await this.#store.database.commit([{ puts: [[keyOf.token(sha256Text(token)), JSON.stringify(record)]] }])

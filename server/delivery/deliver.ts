@@ -6,11 +6,11 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
-import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import type { Address, Domain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import type { ReachDirect } from './direct.ts'
-import type { OutboxEntry } from './outbox.ts'
+import { callerOf, type OutboxEntry } from './outbox.ts'
 
 export interface DeliverPorts {
   readonly clock: Clock
@@ -49,7 +49,7 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
     const object = ports.findOutgoing(entry.id, entry.version)
     // A newer version follows in the list, or took this one's place.
     if (object === undefined) return settled
-    const as = domainOf(object.owner as Name)
+    const as = callerOf(entry)
     await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
     const peer = ports.findOpen(domain, as)
     return peer === undefined ? unreached : await describe(peer, object, entry, ports)

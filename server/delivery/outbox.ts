@@ -5,7 +5,14 @@
 import { keyOf, listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Append } from '../../objects/write.ts'
-import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import {
+  type Address,
+  type Domain,
+  domainOf,
+  type Name,
+  type ObjectId,
+  ownerOf,
+} from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 
@@ -13,8 +20,15 @@ export interface OutboxEntry {
   readonly id: string
   readonly version: number
   readonly for: readonly Address[]
+  /** The room in whose name it is passed on; missing: its owner's home sends it. */
+  readonly by?: Address
   /** Unix ms at which it was queued. */
   readonly atMs: number
+}
+
+/** In which domain's name an entry is brought. */
+export function callerOf({ id, by }: Pick<OutboxEntry, 'id' | 'by'>): Domain {
+  return domainOf(by ?? ownerOf(id as ObjectId))
 }
 
 /** Recipients by their domain, in the order in which they were named. */
@@ -34,13 +48,18 @@ function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly 
 export function outboxWrites(
   object: FmtpObject,
   recipients: readonly Address[],
-  ports: { readonly store: Store; readonly author: User | undefined; readonly nowMs: number },
+  ports: {
+    readonly store: Store
+    readonly author: User | undefined
+    readonly nowMs: number
+    readonly by?: Address
+  },
 ): { readonly appends: Append[]; readonly puts: [string, string][] } {
   const appends: Append[] = []
   const puts: [string, string][] = []
-  const { store, author, nowMs } = ports
+  const { store, author, nowMs, by } = ports
   const queue = (list: Domain, { id, version }: FmtpObject, to: readonly Address[]): void => {
-    const entry: OutboxEntry = { id, version, for: to, atMs: nowMs }
+    const entry: OutboxEntry = { id, version, for: to, ...(by && { by }), atMs: nowMs }
     appends.push({ list: listOf.outbox(list), value: JSON.stringify(entry), bytes: 0 })
   }
   for (const [domain, to] of byDomain(recipients)) {

@@ -9,11 +9,11 @@ import { createNote, type Note, type Step } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import type { Address, Domain } from '../../schemas/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import { type DeliverPorts, type Delivery, deliver } from './deliver.ts'
 import { Due } from './due.ts'
-import type { OutboxEntry } from './outbox.ts'
+import { callerOf, type OutboxEntry } from './outbox.ts'
 import { Retries, type Retry } from './retries.ts'
 
 export interface WorkerPorts extends DeliverPorts {
@@ -201,7 +201,7 @@ export class Worker {
 
   /** Connects where no connection is open in the author's name, counting the attempt on disk before it is made. */
   async #isReachable(entry: OutboxEntry): Promise<boolean> {
-    const as = domainOf(entry.id.slice(entry.id.indexOf('.') + 1) as Name)
+    const as = callerOf(entry)
     if (this.#ports.findOpen(this.#domain, as) === undefined) {
       const { attempts, dueAtMs } = await this.#due.count()
       try {

@@ -2,10 +2,9 @@
  * The first door: an object comes in (protocol §8). Its rungs stand in the order of their cost, and what is stored was
  * verified; the answer is given when it is on the disk.
  */
-import { box } from '../../objects/box.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
-import { maySee } from '../../objects/disclosure.ts'
+import { maySee, type Sight } from '../../objects/disclosure.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
 import { findPlace } from '../../objects/place.ts'
@@ -18,7 +17,6 @@ import {
   type VerifiedObject,
   verifySeal,
 } from '../../objects/seal.ts'
-import type { Before } from '../../objects/store.ts'
 import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
 import type { Elder } from '../../routing/elder.ts'
@@ -29,13 +27,15 @@ import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { type Judgement, type JudgePorts, judge, versionOf } from './judge.ts'
+import { type Judgement, judge, versionOf } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
+import { type Coming, type TakingPorts, take } from './taking.ts'
 
-export interface AdmitPorts extends JudgePorts {
+export interface AdmitPorts extends TakingPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly clock: Clock
+  readonly sight: Sight
   isOwnDomain(domain: string): boolean
   /** What a forward brings past its credential (protocol §7.5). */
   believeOld: Elder
@@ -67,13 +67,7 @@ interface Judged {
   readonly recipient: Name
   readonly judgement: Judgement
   /** Text of the recipient's box key as it was read, so that nothing stands in a box twice. */
-  readonly boxed?: string | undefined
-}
-
-/** What comes in, and what was here when that was judged. */
-interface Coming {
-  readonly verified: VerifiedObject
-  readonly before: Before | undefined
+  readonly boxed: string | undefined
 }
 
 interface JudgedWithResult extends Judged {
@@ -153,26 +147,22 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (place.isJoined || !place.isFalse || !ports.isOwnDomain(domainOf(ownerOf(place.waitsFor)))) return
     // All versions of the parent were here. Who may not see it is not told that it exists.
     const parent = store.findObject(place.waitsFor)
-    const hasBoxed = (address: string, id: string): boolean => store.findBoxed(address, id) !== undefined
-    if (parent !== undefined && maySee(parent, [object.owner], hasBoxed))
+    if (parent !== undefined && maySee(parent, [object.owner], ports.sight))
       throw new FmtpError('FMTP_PARENT', place.reason)
   }
 
-  async function write(
-    { verified, before }: Coming,
-    accepted: readonly Judged[],
-    standing: Standing,
-  ): Promise<boolean> {
-    const { object, atRest } = verified
-    const nowMs = ports.clock.now()
+  async function write(coming: Coming, accepted: readonly Judged[], standing: Standing): Promise<boolean> {
+    const { verified, before } = coming
+    const { object } = verified
     const change = describe(verified, before, 'taken', store)
-    for (const { recipient, judgement, boxed } of accepted) {
-      const by = judgement.outcome === 'accept' ? judgement.forwardedBy : undefined
-      box(change, object, { address: recipient, bytes: atRest.length, by, nowMs, boxed }, store.database)
-    }
+    const takers = accepted.map(({ recipient, judgement, boxed }) => {
+      const forwardedBy = judgement.outcome === 'accept' ? judgement.forwardedBy : undefined
+      return { recipient, boxed, forwardedBy }
+    })
+    take(change, coming, takers, ports)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
     if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
-      change.puts.push([keyOf.foreign(object.id), String(nowMs)])
+      change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
     const [isWritten] = await store.database.commit([change])
     return isWritten === true
   }
@@ -191,6 +181,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
       const judged = recipients.map(recipient => ({
         recipient,
         judgement,
+        boxed: undefined,
         result: resultOf(recipient, judgement, false),
       }))
       return conclude(judged, startMs)
@@ -237,7 +228,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (!ports.isOwnDomain(domainOf(recipient))) {
       const failure = failureAnswer(new FmtpError('FMTP_NOT_RELAYED'))
       const judgement: Judgement = { outcome: 'absent', reason: 'not a domain of ours' }
-      return { recipient, judgement, result: { for: recipient, ...failure } satisfies Result }
+      return { recipient, judgement, boxed: undefined, result: { for: recipient, ...failure } }
     }
     const from = { session: nameOf(standing), bytes: atRest.length }
     const judgement = judge(object, recipient, from, ports)

@@ -1,21 +1,32 @@
 /**
- * Judges one approach to one user of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
+ * Judges one approach to one user or group of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
  * what one user of ours writes to another.
  */
 import { parseBoxed } from '../../objects/box.ts'
+import { decideGroupReach } from '../../objects/group-policy.ts'
 import { listOf } from '../../objects/layout.ts'
 import { topOf } from '../../objects/place.ts'
-import { type Decision, decideReach, decideReadable, isForwarded } from '../../objects/policy.ts'
+import {
+  type Decision,
+  decideReach,
+  decideReachThrough,
+  decideReadable,
+  groupsBringing,
+  isForwarded,
+} from '../../objects/policy.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Group } from '../../schemas/group.ts'
 import type { Message } from '../../schemas/message.ts'
 import type { Address, Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { recipientsIn } from '../../schemas/recipients.ts'
 import type { User } from '../../schemas/user.ts'
+import type { Groups } from '../accounts/groups.ts'
 
 export interface JudgePorts {
   readonly store: Store
   findUser(address: Name): User | undefined
+  readonly groups: Pick<Groups, 'find'>
   readonly boxBytes: number
 }
 
@@ -29,33 +40,64 @@ export type Judgement =
     }
 
 /** `session`: the name that the session proved. `bytes`: what the object takes in the box. */
-export function judge(
-  object: FmtpObject,
-  recipient: Name,
-  from: { readonly session: Name | undefined; readonly bytes: number },
-  ports: JudgePorts,
-): Judgement {
+interface Bringing {
+  readonly session: Name | undefined
+  readonly bytes: number
+}
+
+export function judge(object: FmtpObject, recipient: Name, from: Bringing, ports: JudgePorts): Judgement {
+  const group = ports.groups.find(recipient)
+  if (group !== undefined) return judgeForGroup(object, group, from, ports)
   const user = ports.findUser(recipient)
   if (user === undefined) return { outcome: 'absent', reason: 'no such user' }
-  const isForward = isForwarded(object, recipient, from.session)
-  const judged = isForward ? from.session : object.owner
   const parent = findParent(object, recipient, ports.store)
-  const hasTakenPart = !isForward && parent !== undefined && tookPart(object, parent, recipient, ports.store)
-  const reach = decideReach(user, { judged, isForward, hasTakenPart })
+  const { reach, forwardedBy } = reachOf(object, user, { ...from, parent }, ports.store)
   // To strangers a hidden user looks like none, whatever they bring.
   if (!reach.isAccepted && user.public === false)
     return { outcome: 'absent', reason: `hidden; ${reach.reason}` }
-  const readable = decideReadable(user, object)
-  for (const decision of [
-    reach,
-    decideAnswer(object, parent),
-    readable,
-    decideRoom(recipient, from.bytes - takenBytes(object.id, recipient, ports.store), ports),
-  ]) {
+  const rest = [decideAnswer(object, parent), decideReadable(user, object)]
+  const room = decideRoom(object.id, recipient, from.bytes, ports)
+  return conclude([reach, ...rest, room], forwardedBy)
+}
+
+function judgeForGroup(object: FmtpObject, group: Group, from: Bringing, ports: JudgePorts): Judgement {
+  const { store } = ports
+  const address = group.owner as Name
+  const isHeld = store.findBoxedText(address, object.id) !== undefined
+  const parent = object.parent === undefined ? undefined : store.findObject(object.parent)
+  const reach = decideGroupReach(group, object, { session: from.session, isHeld, parent })
+  const answer = decideAnswer(object, findParent(object, address, store))
+  return conclude([reach, answer, decideRoom(object.id, address, from.bytes, ports)])
+}
+
+/** The first rung that refuses; else the reason of the first. */
+function conclude(decisions: readonly [Decision, ...Decision[]], forwardedBy?: Name): Judgement {
+  for (const decision of decisions)
     if (!decision.isAccepted) return { outcome: 'refuse', reason: decision.reason, decision }
+  const [{ reason }] = decisions
+  return { outcome: 'accept', reason, ...(forwardedBy === undefined ? {} : { forwardedBy }) }
+}
+
+/** Who is judged, and in whose name the object comes where its owner did not write to this user. */
+function reachOf(
+  object: FmtpObject,
+  user: User,
+  { session, parent }: Bringing & { readonly parent: Message | undefined },
+  store: Store,
+): { readonly reach: Decision; readonly forwardedBy: Name | undefined } {
+  const recipient = user.owner as Address
+  if (!isForwarded(object, recipient, session)) {
+    const hasTakenPart = parent !== undefined && tookPart(object, parent, recipient, store)
+    const approach = { judged: object.owner, isForward: false, hasTakenPart }
+    return { reach: decideReach(user, approach), forwardedBy: undefined }
   }
-  const forwardedBy = isForward && from.session !== undefined ? { forwardedBy: from.session } : {}
-  return { outcome: 'accept', reason: reach.reason, ...forwardedBy }
+  const groups = groupsBringing(object, session, store.findBoxed(recipient, object.id)?.by)
+  if (groups.length > 0) {
+    const { decision, group } = decideReachThrough(user, object.owner, groups)
+    return { reach: decision, forwardedBy: group }
+  }
+  const approach = { judged: session, isForward: true, hasTakenPart: false }
+  return { reach: decideReach(user, approach), forwardedBy: session }
 }
 
 /** What an object answers, where that is in the recipient's box. */
@@ -86,9 +128,11 @@ function takenBytes(id: string, recipient: Name, store: Store): number {
   return store.findBoxed(recipient, id)?.bytes ?? 0
 }
 
-function decideRoom(recipient: Name, bytes: number, { store, boxBytes }: JudgePorts): Decision {
+function decideRoom(id: string, recipient: Name, bytes: number, ports: JudgePorts): Decision {
+  const { store, boxBytes } = ports
+  const more = bytes - takenBytes(id, recipient, store)
   const used = store.database.head(listOf.box(recipient)).bytes
-  if (bytes <= 0 || used + bytes <= boxBytes) return { isAccepted: true, reason: 'room' }
+  if (more <= 0 || used + more <= boxBytes) return { isAccepted: true, reason: 'room' }
   return { isAccepted: false, code: 'FMTP_QUOTA', reason: `${used} of ${boxBytes} bytes used` }
 }
 

@@ -24,8 +24,10 @@ export interface ListsPorts {
   isOwn(name: Name): boolean
   /** An object that is here, as these viewers may see it. */
   findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined
-  /** False where a user of ours hides from these viewers. */
+  /** False where a user of ours hides from these viewers; true for a forum. */
   isOpen(address: Address, viewers: readonly string[]): boolean
+  /** True for a post that a forum of ours did not take, or removed. */
+  isLeftOut(object: FmtpObject, viewers: readonly string[]): boolean
   /** A follow ended because its list could not be read. */
   onFollowFailed(thrown: unknown): void
 }
@@ -91,10 +93,12 @@ export function createLists(ports: ListsPorts): RevealList {
     return `${store.database.epoch}.${digits}`
   }
 
-  /** An object of a list, as this reader may see it. The list of a domain does not name those who hide. */
+  /** An object of a list, as this reader may see it. The list of a domain does not name those who hide; a forum's does. */
   function find(id: string, { list, viewers }: Reading): FmtpObject | undefined {
     const object = ports.findFor(id as ObjectId, viewers)
-    if (object === undefined || !list.startsWith('public ') || list === listOf.public(object.owner))
+    if (object === undefined) return undefined
+    if (list.startsWith('thread ')) return ports.isLeftOut(object, viewers) ? undefined : object
+    if (!list.startsWith('public ') || list.includes('@') || list === listOf.public(object.owner))
       return object
     return ports.isOpen(object.owner as Address, viewers) ? object : undefined
   }

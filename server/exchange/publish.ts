@@ -2,50 +2,46 @@
  * The second door: a user of ours makes an object (protocol §9.5). A draft is filled and sealed with the home key; a
  * finished object is verified and taken as it is. Object, boxes and outbox entries are one write.
  */
+import { addresseesOf } from '../../objects/addressees.ts'
 import { type Attached, attachedTo } from '../../objects/attached.ts'
 import { box } from '../../objects/box.ts'
 import { addTo, type Change } from '../../objects/change.ts'
-import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
-import { maySee } from '../../objects/disclosure.ts'
+import { maySee, type Sight } from '../../objects/disclosure.ts'
+import { applyRemoval } from '../../objects/forum.ts'
+import { isForum } from '../../objects/group-policy.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { findPlace } from '../../objects/place.ts'
-import {
-  type DomainKeys,
-  sealedDigest,
-  sealObject,
-  type VerifiedObject,
-  verifySeal,
-} from '../../objects/seal.ts'
-import type { Before } from '../../objects/store.ts'
-import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
-import { canonicalText } from '../../schemas/canonical.ts'
+import { type DomainKeys, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
+import type { Before, Store } from '../../objects/store.ts'
+import { findMoved, isNewer } from '../../objects/version.ts'
+import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
+import type { Group } from '../../schemas/group.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Address, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
-import type { Draft, FmtpObject, Unsealed } from '../../schemas/object.ts'
+import type { Draft, FmtpObject } from '../../schemas/object.ts'
 import { isSealed, type Kinds } from '../../schemas/parse-object.ts'
-import { recipientsIn } from '../../schemas/recipients.ts'
-import { checkRules } from '../../schemas/rules.ts'
 import type { User } from '../../schemas/user.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { AttachedWrite } from '../accounts/user-view.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
-import { type JudgePorts, judge, versionOf } from './judge.ts'
+import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
+import { judge, versionOf } from './judge.ts'
 import { checkOffered } from './offered.ts'
+import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
+import { givenTo, passOn, type Taker, type TakingPorts, take } from './taking.ts'
 
-export interface PublishPorts extends JudgePorts {
+export interface PublishPorts extends TakingPorts, OfficePorts, DraftPorts {
+  readonly store: Store
   readonly accounts: Accounts
   readonly kinds: Kinds
   readonly keys: DomainKeys
-  readonly clock: Clock
-  readonly isIsland: boolean
+  readonly sight: Sight
   readonly objectBytes: number
-  /** How many an object may be written to. */
-  readonly recipients: number
   /** Text of the key of a blob that is here, and that the author has uploaded or may have. */
   findBlob(
     sha256: string,
@@ -65,6 +61,8 @@ export interface PublishPorts extends JudgePorts {
 interface Finished {
   readonly verified: VerifiedObject
   readonly before: Before | undefined
+  /** What makes the address of a new group. */
+  readonly founding?: Write | undefined
 }
 
 /** `author` is whom the session proved to be. */
@@ -91,49 +89,20 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   function fillAndSeal(draft: Draft, author: Address): Finished | 'known' {
-    requireOwner(draft.id, author)
     const before = store.findBefore(draft.id)
+    // Who its moderators were is not known any more.
+    if (draft.kind === 'group' && draft.deleted === true && before?.object.deleted === true) return 'known'
+    const { owner, home, founding, filled } = requireOffice(draft, author, ports)
     if (draft.version === undefined && before !== undefined && saysTheSame(draft, before.object))
       return 'known'
-    const nowMs = clock.now()
-    const unsealed = {
-      ...(draft.deleted === true ? tombstoneOf(before?.object, draft) : draft),
-      ...threadOf(draft, author, before?.object),
-      owner: author,
-      createdAt: draft.createdAt ?? before?.object.createdAt ?? new Date(nowMs).toISOString(),
-      version: draft.version ?? Math.max(nowMs, (before?.object.version ?? 0) + 1),
-    } as Unsealed
-    // What the home filled in must fit what the draft says.
-    checkRules(unsealed)
-    checkTimes(unsealed, nowMs)
-    const home = accounts.homeKey(author)
+    const unsealed = fillDraft({ ...draft, ...filled }, { author, owner, before: before?.object }, ports)
     // Others refuse what is older than its key, so it is not taken here either.
     if (unsealed.version < home.enrolledAtMs - limits.clockSkewMs)
       throw new FmtpError('FMTP_SEAL_EXPIRED', `version ${unsealed.version} is older than the home key`)
     const verified = sealObject(unsealed, home)
     checkSealedSize(verified, ports.objectBytes)
-    return { verified, before }
-  }
-
-  /** `parent`, `parentHash` and `top` of an answer: as they were, or from the parent where the author may see it. */
-  function threadOf(
-    draft: Draft,
-    author: Address,
-    before: Before['object'] | undefined,
-  ): Partial<FmtpObject> {
-    if (before !== undefined) return { ...threadMembers(before), ...threadMembers(draft) }
-    if (draft.parent === undefined) return {}
-    const parent = store.findObject(draft.parent)
-    if (parent !== undefined && maySee(parent, [author], hasBoxed)) {
-      const parentHash = draft.parentHash ?? sealedDigest(parent)
-      return { parentHash, top: draft.top ?? parent.top ?? parent.id }
-    }
-    if (draft.parentHash !== undefined && draft.top !== undefined) return {}
-    throw new FmtpError('FMTP_BAD_OBJECT', 'the parent is not here: parentHash and top are needed')
-  }
-
-  function hasBoxed(address: string, id: string): boolean {
-    return store.findBoxed(address, id) !== undefined
+    if (owner !== author || draft.kind === 'group') checkOffice(verified.object, before?.object, ports)
+    return { verified, before, founding }
   }
 
   /** @throws {FmtpError} FMTP_PARENT where the parent is here, and is not what the object says. */
@@ -141,54 +110,49 @@ export function createPublish(ports: PublishPorts): Publish {
     const place = findPlace(object, store.places)
     if (place.isJoined || !place.isFalse) return
     const parent = store.findObject(place.waitsFor)
-    if (parent !== undefined && maySee(parent, [object.owner], hasBoxed))
+    if (parent !== undefined && maySee(parent, [object.owner], ports.sight))
       throw new FmtpError('FMTP_PARENT', place.reason)
   }
 
-  function checkKind(object: FmtpObject): void {
-    checkOffered(object)
-    if (object.kind !== 'user') return
-    const { view, policy } = object as User
-    if (view !== undefined && view !== 'owner')
-      throw new FmtpError('FMTP_BAD_OBJECT', 'publish the view of the owner')
-    if (policy === 'confirm') throw new FmtpError('FMTP_NOT_OFFERED', 'policy confirm')
-    if (object.deleted === true) throw new FmtpError('FMTP_NOT_OFFERED', 'deleting an account')
-  }
-
-  /** Judges users of ours, puts the object into the boxes of those who take it, and tells what became of each. */
-  function addressLocally(
-    change: Change,
-    verified: VerifiedObject,
+  /** Judges users and groups of ours: who takes it, and what is told of each. */
+  function judgeLocally(
+    { object, atRest }: VerifiedObject,
     recipients: readonly Address[],
-  ): Result[] {
-    const { object, atRest } = verified
+  ): { readonly results: Result[]; readonly takers: Taker[] } {
     const from = { session: object.owner as Name, bytes: atRest.length }
-    return recipients.map(recipient => {
+    const takers: Taker[] = []
+    const results = recipients.map((recipient): Result => {
       // Nobody is judged by their own lists: it is in this box in any case.
       if (recipient === object.owner) return { for: recipient, outcome: 'stored' }
       const judgement = judge(object, recipient, from, ports)
       const boxed = store.findBoxedText(recipient, object.id)
       const isHere = boxed !== undefined && versionOf(boxed) === object.version
-      if (judgement.outcome === 'accept' && !isHere) boxFor(change, verified, recipient, boxed, atRest.length)
+      if (judgement.outcome === 'accept' && !isHere) takers.push({ recipient, boxed })
       return resultOf(recipient, judgement, isHere)
     })
+    return { results, takers }
   }
 
-  function boxFor(
-    change: Change,
-    { object }: VerifiedObject,
-    address: string,
-    boxed: string | undefined,
-    bytes: number,
-  ): void {
-    box(change, object, { address, bytes, nowMs: clock.now(), boxed }, store.database)
+  /** Room is kept for what others send: a full box must not keep its owner from writing, or from deleting. */
+  function boxForOwner(change: Change, { object }: VerifiedObject): void {
+    const address = object.owner
+    const boxed = store.findBoxedText(address, object.id)
+    box(change, object, { address, bytes: 0, nowMs: clock.now(), boxed }, store.database)
+  }
+
+  /** What else an object of a group changes: its list, or what its members have of it. */
+  function addForGroup(change: Change, { verified, before }: Finished): void {
+    const { object } = verified
+    if (object.kind === 'report') applyRemoval(change, object, before?.object, store)
+    if (object.kind !== 'group') return
+    const group = (object.deleted === true ? before?.object : object) as Group | undefined
+    if (group === undefined || isForum(group)) return
+    passOn(change, { verified, before }, { group, given: givenTo({ verified, before }) }, ports)
   }
 
   /** `undefined` where another version came meanwhile: look again. */
-  async function write(
-    { verified, before }: Finished,
-    replaces: number | undefined,
-  ): Promise<Result[] | undefined> {
+  async function write(finished: Finished, replaces: number | undefined): Promise<Result[] | undefined> {
+    const { verified, before, founding } = finished
     const { object } = verified
     checkVersion(verified, before?.object, replaces)
     checkPlace(object)
@@ -202,9 +166,11 @@ export function createPublish(ports: PublishPorts): Publish {
       if (blob === undefined) throw new FmtpError('FMTP_NO_BLOB', sha256)
       change.equals.push([keyOf.blob(sha256), blob])
     }
-    // Room is kept for what others send: a full box must not keep its owner from writing, or from deleting.
-    boxFor(change, verified, object.owner, store.findBoxedText(object.owner, object.id), 0)
-    const results = addressLocally(change, verified, local)
+    boxForOwner(change, verified)
+    const { results, takers } = judgeLocally(verified, local)
+    take(change, { verified, before }, takers, ports)
+    addForGroup(change, finished)
+    if (founding !== undefined) addTo(change, founding)
     if (!ports.isIsland) {
       const author = accounts.findView(object.owner as Address)
       addTo(change, outboxWrites(object, foreign, { store, author, nowMs: clock.now() }))
@@ -237,7 +203,7 @@ export function createPublish(ports: PublishPorts): Publish {
     for (;;) {
       const finished = await finish(frame.object, author)
       if (finished === 'known') return knownAnswer(store.findObject((frame.object as FmtpObject).id))
-      checkKind(finished.verified.object)
+      checkOffered(finished.verified.object, author)
       // A tombstone makes room.
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
       const results = await write(finished, frame.replaces)
@@ -268,44 +234,10 @@ function requireOwner(id: string, author: Address): void {
   if (owner !== author) throw new FmtpError('FMTP_NOT_OWNER', `${id} is not of ${author}`)
 }
 
-/** A draft that was sent again: all it says stands in the object already, in whatever order. */
-function saysTheSame(draft: Draft, object: Before['object']): boolean {
-  const said = object as Readonly<Record<string, unknown>>
-  return Object.entries(draft).every(([name, value]) => isSame(value, said[name]))
-}
-
-function isSame(left: unknown, right: unknown): boolean {
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null)
-    return left === right
-  return canonicalText(left) === canonicalText(right)
-}
-
-/** None is made in the future, and none has ended before it is made. */
-function checkTimes(object: Unsealed, nowMs: number): void {
-  const { createdAt, version, expiresAt } = object
-  if (Math.max(version, Date.parse(createdAt)) > nowMs + limits.clockSkewMs)
-    throw new FmtpError('FMTP_FROM_FUTURE', `version ${version}, created ${createdAt}`)
-  if (hasEnded(object, nowMs)) throw new FmtpError('FMTP_ENDED', expiresAt)
-}
-
 /** A draft that was small enough may not be with what the home filled in. */
 function checkSealedSize({ object, atRest }: VerifiedObject, most: number): void {
   const bytes = Buffer.byteLength(atRest) + `"encryptedKey":"${object.encryptedKey}",`.length
   if (bytes > most) throw new FmtpError('FMTP_OBJECT_TOO_LARGE', `${bytes} bytes when sealed`)
-}
-
-function tombstoneOf(before: Before['object'] | undefined, draft: Draft): Draft {
-  if (before === undefined) throw new FmtpError('FMTP_ABSENT', draft.id)
-  return {
-    id: draft.id,
-    kind: before.kind,
-    ...(before.public === undefined ? {} : { public: before.public }),
-    deleted: true,
-  }
-}
-
-function threadMembers({ parent, parentHash, top }: Partial<FmtpObject>): Partial<FmtpObject> {
-  return { ...(parent && { parent }), ...(parentHash && { parentHash }), ...(top && { top }) }
 }
 
 function checkVersion(
@@ -324,7 +256,11 @@ function checkVersion(
 
 /** Whom it is for; an edit and a deletion also go to whoever had the version before. */
 function recipientsOf(object: FmtpObject, before: Before['object'] | undefined): Address[] {
-  return [...new Set([object, before].flatMap(each => (each === undefined ? [] : recipientsIn(each))))]
+  return [
+    ...new Set(
+      [object, before].flatMap(each => (each === undefined ? [] : addresseesOf(each as FmtpObject))),
+    ),
+  ]
 }
 
 function inOrder(recipients: readonly Address[], results: readonly Result[]): Result[] {

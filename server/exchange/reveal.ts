@@ -3,7 +3,8 @@
  * not ours is looked up for our own users only.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { maySee } from '../../objects/disclosure.ts'
+import { maySee, type Sight } from '../../objects/disclosure.ts'
+import { isLeftOut } from '../../objects/forum.ts'
 import type { Hints } from '../../objects/hints.ts'
 import type { Store } from '../../objects/store.ts'
 import { hasEnded } from '../../objects/version.ts'
@@ -22,6 +23,7 @@ import type { FindView } from './views.ts'
 export interface RevealPorts {
   readonly store: Store
   readonly accounts: Accounts
+  readonly sight: Sight
   readonly lookup: Lookup
   /** The view of a user of ours that all these viewers may have. */
   readonly findView: FindView
@@ -42,21 +44,17 @@ export interface Reveal {
 }
 
 export function createReveal(ports: RevealPorts): Reveal {
-  const { store, accounts } = ports
+  const { store, accounts, sight } = ports
 
   function findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined {
     const owner = ownerOf(id)
     const isOwnUser = nonceOf(id) === 'user' && accounts.isOwn(owner)
     const object = isOwnUser ? ports.findView(owner as Address, viewers) : store.findObject(id)
-    if (object === undefined || !(isOwnUser || maySee(object, viewers, hasBoxed))) return undefined
+    if (object === undefined || !(isOwnUser || maySee(object, viewers, sight))) return undefined
     // Who has it among the favourites keeps it.
     if (hasEnded(object, ports.clock.now()) && !viewers.some(viewer => store.isKept(id, viewer)))
       return undefined
     return refreshed(object)
-  }
-
-  function hasBoxed(address: string, id: string): boolean {
-    return store.findBoxed(address, id) !== undefined
   }
 
   /** Credentials of our own are renewed on the way out. */
@@ -74,21 +72,23 @@ export function createReveal(ports: RevealPorts): Reveal {
     const isOwn = accounts.isOwn(ownerOf(id))
     const mayClimb = standing.role === 'client' && !isOwn && (request.effort ?? 'own') !== 'own'
     // A copy that was fetched or forwarded may be old: whoever may climb gets what the ladder says.
-    if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id)))
+    if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id, viewers)))
       return found(inquiry, here)
     if (isOwn) return absent()
     if (!mayClimb || request.effort === 'cache')
       return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
     const outcome = await ports.lookup(sought)
     // The ladder serves the whole house; this asker sees what is public or theirs.
-    if (outcome.outcome === 'found' && maySee(outcome.object, viewers, hasBoxed))
+    if (outcome.outcome === 'found' && maySee(outcome.object, viewers, sight))
       return found(inquiry, outcome.object)
     if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
   }
 
-  /** Messages come again when they change; a user or server object need not. */
-  function mayBeOld(id: ObjectId): boolean {
+  /** Messages come again when they change, and a room to its members; a user or server object need not. */
+  function mayBeOld(id: ObjectId, viewers: readonly string[]): boolean {
+    const isOfRoom = nonceOf(id) === 'group' && viewers.some(viewer => sight.hasBoxed(viewer, id))
+    if (isOfRoom) return false
     return singleKinds.has(nonceOf(id)) || store.findFetchedAtMs(id) !== undefined
   }
 
@@ -101,7 +101,10 @@ export function createReveal(ports: RevealPorts): Reveal {
     ...ports,
     isOwn: name => accounts.isOwn(name),
     findFor,
-    isOpen: (address, viewers) => ports.findView(address, viewers) !== undefined,
+    isOpen: (address, viewers) =>
+      ports.findView(address, viewers) !== undefined || accounts.groups.find(address)?.public === true,
+    isLeftOut: (object, viewers) =>
+      isLeftOut(object, viewers, { store, isGroup: address => accounts.groups.isGroup(address) }),
   })
 
   const reveal = async (inquiry: Inquiry, standing: Standing): Promise<Answer> => {

@@ -134,7 +134,7 @@ describe('kinds', () => {
       [{ id: mint(), kind: 'invite', keySha256: sha256, name: 'Annabel' }, 'stored'],
       [{ id: mint(), kind: 'invite', keySha256: sha256, public: true }, 'FMTP_BAD_OBJECT'],
       [{ id: mint(), kind: 'report', about: mint(), outcome: 'failed' }, 'FMTP_NOT_OWNER'],
-      [{ id: 'group.edgar@poe.net', kind: 'group', title: 'Ravens' }, 'FMTP_NOT_OFFERED'],
+      [{ id: 'group.edgar@poe.net', kind: 'group', title: 'Ravens' }, 'FMTP_BAD_NAME'],
       [{ id: mint(), kind: 'post', ...post, to: ['lost@lenore.org'] }, 'FMTP_BAD_OBJECT'],
     ]
     for (const [draft, code] of cases) assert.equal(await codeOf(draft), code, JSON.stringify(draft))

@@ -324,6 +324,7 @@ describe('config', () => {
         cacheBytes: limits.cacheBytes,
         userBlobBytes: limits.userBlobBytes,
         freeBytes: limits.freeBytes,
+        groupsPerUser: 20,
         windowFrames: limits.windowFrames,
         windowBytes: limits.windowBytes,
         sessionsPerPeer: 8,

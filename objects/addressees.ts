@@ -1,0 +1,34 @@
+/**
+ * Whom an object is for (protocol §8.2): those in `to`; of a post its forum and the owners of what it answers; of a report
+ * of a group the owner of what it is about.
+ */
+import { type Address, isAddressName, type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
+import type { FmtpObject, Unsealed } from '../schemas/object.ts'
+import type { Post } from '../schemas/post.ts'
+import { recipientsIn } from '../schemas/recipients.ts'
+import type { Report } from '../schemas/report.ts'
+
+type Addressed = Pick<FmtpObject, 'kind' | 'owner' | 'parent' | 'top'>
+
+/** None twice, and never the owner of a post or report itself. A tombstone names less than the version before it. */
+export function addresseesOf(object: Addressed | Unsealed): readonly Address[] {
+  const to = recipientsIn(object)
+  if (to.length > 0) return to
+  const owners = answered(object).map(id => ownerOf(id as ObjectId))
+  const named: Name[] = [...groupIn(object), ...owners]
+  return [...new Set(named.filter(isAddressName))].filter(name => name !== object.owner)
+}
+
+/** Ids of the objects whose owners this one speaks to. */
+function answered(object: Addressed): readonly string[] {
+  const { kind, parent, top, owner } = object
+  if (kind === 'post') return [parent, top].filter(id => id !== undefined)
+  const { about } = object as Partial<Report>
+  return kind === 'report' && about !== undefined && isAddressName(owner as Name) ? [about] : []
+}
+
+/** The forum that a post is for. */
+export function groupIn(object: Pick<FmtpObject, 'kind'>): readonly Address[] {
+  const { kind, group } = object as Pick<Post, 'kind' | 'group'>
+  return kind === 'post' && group !== undefined ? [group as Address] : []
+}

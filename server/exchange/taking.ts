@@ -1,0 +1,103 @@
+/**
+ * What is written for those of ours who take an object, whichever door it comes through: their boxes; for a forum its list,
+ * and what a room takes is passed on to its members (protocol §6.8, §10.4).
+ */
+import { box } from '../../objects/box.ts'
+import { addTo, type Change } from '../../objects/change.ts'
+import type { Clock } from '../../objects/clock.ts'
+import { listInForum } from '../../objects/forum.ts'
+import { isForum, peopleOf } from '../../objects/group-policy.ts'
+import type { VerifiedObject } from '../../objects/seal.ts'
+import type { Before } from '../../objects/store.ts'
+import type { Group } from '../../schemas/group.ts'
+import type { Address, Name } from '../../schemas/names.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
+import { outboxWrites } from '../delivery/outbox.ts'
+import { type JudgePorts, judge, versionOf } from './judge.ts'
+
+export interface TakingPorts extends JudgePorts {
+  readonly clock: Clock
+  readonly isIsland: boolean
+  isOwn(name: Name): boolean
+}
+
+/** What comes in, and what was here when that was judged. */
+export interface Coming {
+  readonly verified: VerifiedObject
+  readonly before: Before | undefined
+}
+
+/** One who takes it. */
+export interface Taker {
+  readonly recipient: Name
+  /** Text of the recipient's box key as it was read, so that nothing stands in a box twice. */
+  readonly boxed: string | undefined
+  readonly forwardedBy?: Name | undefined
+}
+
+/** Adds all that these takers get to the write of the object. Who has this version already is none of them. */
+export function take(change: Change, coming: Coming, takers: readonly Taker[], ports: TakingPorts): void {
+  const { store } = ports
+  const { verified, before } = coming
+  const { object } = verified
+  for (const taker of takers) boxFor(change, verified, taker, ports)
+  const given = givenTo(coming)
+  for (const { recipient, boxed } of takers) {
+    const group = ports.groups.find(recipient)
+    if (group === undefined || object.kind === 'user') continue
+    if (!isForum(group)) passOn(change, coming, { group, given }, ports)
+    else if (object.kind === 'post' && (boxed !== undefined || object.deleted !== true))
+      listInForum(change, object, group.owner as Address, { isNew: before === undefined, store })
+  }
+}
+
+/** Those whom the author's home brings it: nobody is given an object twice. */
+export function givenTo({ verified, before }: Coming): Set<string> {
+  const { object } = verified
+  const named = [object, before?.object].flatMap(each => (each === undefined ? [] : recipientsIn(each)))
+  return new Set([object.owner, ...named])
+}
+
+/**
+ * Hands an object to all members of a room in its name: to the boxes of users of ours who take it, and to each other domain
+ * once. `given` has those who need not be given it, and is added to.
+ */
+export function passOn(
+  change: Change,
+  { verified, before }: Coming,
+  { group, given }: { readonly group: Group; readonly given: Set<string> },
+  ports: TakingPorts,
+): void {
+  const { object, atRest } = verified
+  // What was deleted before it came is news to nobody.
+  if (object.deleted === true && before === undefined) return
+  const by = group.owner as Address
+  const foreign: Address[] = []
+  for (const member of peopleOf(group)) {
+    if (given.has(member)) continue
+    given.add(member)
+    if (!ports.isOwn(member)) {
+      foreign.push(member)
+      continue
+    }
+    const judgement = judge(object, member, { session: by, bytes: atRest.length }, ports)
+    const boxed = ports.store.findBoxedText(member, object.id)
+    const isHere = boxed !== undefined && versionOf(boxed) === object.version
+    if (judgement.outcome !== 'accept' || isHere) continue
+    boxFor(change, verified, { recipient: member, boxed, forwardedBy: judgement.forwardedBy }, ports)
+  }
+  if (ports.isIsland) return
+  const { store, clock } = ports
+  addTo(change, outboxWrites(object, foreign, { store, author: undefined, by, nowMs: clock.now() }))
+}
+
+function boxFor(
+  change: Change,
+  { object, atRest }: VerifiedObject,
+  { recipient, boxed, forwardedBy }: Taker,
+  { store, clock }: TakingPorts,
+): void {
+  const bytes = atRest.length
+  const boxing = { address: recipient, bytes, by: forwardedBy, nowMs: clock.now(), boxed }
+  box(change, object, boxing, store.database)
+}
