@@ -166,10 +166,10 @@ export class Database implements AsyncDisposable {
    */
   get(key: string): string | undefined {
     const known = this.#memory.findValue(key)
-    if (known !== undefined) return known
+    if (known !== undefined) return known ?? undefined
     this.#requireOpen()
     const value = this.#level.getSync(key)
-    if (value !== undefined) this.#memory.keepValue(key, value)
+    this.#memory.keepValue(key, value)
     return value
   }
 

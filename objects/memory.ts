@@ -19,14 +19,16 @@ export class Memory {
   readonly heads = new BoundedMap<ListName, Head>(headsMost)
   readonly tails = new Tails()
   readonly memos = new ListMemos()
-  readonly #values = new BoundedMap<string, string>(valuesMost)
+  /** Values that were read; null of a key that is not there, which is asked for again before it is written. */
+  readonly #values = new BoundedMap<string, string | null>(valuesMost)
 
-  findValue(key: string): string | undefined {
+  /** null: there is no such key. `undefined`: it was not read. */
+  findValue(key: string): string | null | undefined {
     return this.#values.get(key)
   }
 
-  keepValue(key: string, value: string): void {
-    if (value.length <= valueChars) this.#values.set(key, value)
+  keepValue(key: string, value: string | undefined): void {
+    if (value === undefined || value.length <= valueChars) this.#values.set(key, value ?? null)
   }
 
   /** Takes over what a batch has written. */

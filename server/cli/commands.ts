@@ -59,9 +59,16 @@ const commands: readonly Command[] = [
   },
   {
     name: 'post',
-    takes: 'TITLE TEXT [--tag T]… [--reply ID] [--private]',
+    takes: 'TITLE TEXT [--group ADDRESS] [--tag T]… [--reply ID] [--private]',
     does: 'publishes a post for all readers; TEXT - reads it from standard input',
     run: async args => (await import('./post.ts')).post(args),
+  },
+  {
+    name: 'group',
+    takes:
+      'make ADDRESS [--title T] [--private] [--member A]… | show ADDRESS | add ADDRESS WHO… | remove ADDRESS WHO…',
+    does: 'makes a forum, or with --private a room; shows it; changes who belongs to it',
+    run: async args => (await import('./group.ts')).group(args),
   },
   {
     name: 'get',

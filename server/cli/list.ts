@@ -144,9 +144,10 @@ function summaryOf(object: FmtpObject): string {
       return `→ ${to.join(', ')}  ${headed(subject, body)}`
     }
     case 'post': {
-      const { title, body, tags = [], parent } = object as Post
+      const { title, body, tags = [], parent, group } = object as Post
       const words = tags.map(tag => `  #${tag}`).join('')
-      return `${parent === undefined ? '' : `↳ ${parent}`}  ${headed(title, body)}${words}`
+      const forum = group === undefined ? '' : `→ ${group}`
+      return `${parent === undefined ? forum : `↳ ${parent}`}  ${headed(title, body)}${words}`
     }
     case 'file': {
       const { name, format, bytes } = object as File
@@ -175,6 +176,6 @@ function headed(title: string | undefined, body: string): string {
 }
 
 /** Text of others, without the bytes that would speak to the terminal. */
-function clean(text: string): string {
+export function clean(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 }

@@ -9,7 +9,7 @@ import { FmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/message.ts'
 import { parseAddress, parseObjectId } from '../../schemas/names.ts'
-import type { Unsealed } from '../../schemas/object.ts'
+import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { parseAnyObject } from '../../schemas/parse-object.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
 import { uploadAll } from './attach.ts'
@@ -46,7 +46,7 @@ export async function send(args: string[]): Promise<number> {
       id: mintId(device.address, nowMs),
       kind: 'message',
       owner: device.address,
-      ...(values.reply === undefined ? {} : await answering(connection, values.reply)),
+      ...(values.reply === undefined ? {} : answering(await requestObject(connection, values.reply))),
       ...(values.subject === undefined ? {} : { subject: values.subject }),
       to,
       version: nowMs,
@@ -78,23 +78,25 @@ export async function readWords(words: readonly string[]): Promise<string> {
   return words.length === 1 && words[0] === '-' ? readText(process.stdin) : words.join(' ')
 }
 
-/** What an answer says of the object that it answers, wherever that is. */
-export async function answering(
-  connection: Connection,
-  reply: string,
-): Promise<Pick<Message, 'parent' | 'parentHash' | 'top'>> {
-  const { answer, describes } = await connection.request({ id: parseObjectId(reply), effort: 'lookup' })
+/** An object, wherever it is. @throws {FmtpError} what was answered, when it is not there */
+export async function requestObject(connection: Connection, id: string): Promise<FmtpObject> {
+  const { answer, describes } = await connection.request({ id: parseObjectId(id), effort: 'lookup' })
   const [first] = describes
   if (first === undefined) throw answerError(answer)
-  const parent = parseAnyObject(first.object)
+  return parseAnyObject(first.object)
+}
+
+/** What an answer says of the object that it answers. */
+export function answering(parent: FmtpObject): Pick<Message, 'parent' | 'parentHash' | 'top'> {
   return { parent: parent.id, parentHash: digestOf(parent), top: parent.top ?? parent.id }
 }
 
-function isWell({ outcome }: Result): boolean {
+export function isWell({ outcome }: Result): boolean {
   return outcome === 'stored' || outcome === 'queued' || outcome === 'duplicate'
 }
 
-function report({ id, results = [] }: Answer): string {
+/** The id, and a line for each recipient. */
+export function report({ id, results = [] }: Answer): string {
   const lines = results.map(({ for: to, outcome, text, code }) => {
     const why = text === undefined ? '' : `: ${text} (${code})`
     return `  ${to}  ${outcome}${why}\n`
