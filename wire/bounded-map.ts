@@ -1,25 +1,35 @@
-/** A map that forgets what was put in first when it is full: for memos that must not grow with what strangers send. */
+/**
+ * A map that forgets what was not used lately when it is full: for memos that must not grow with what strangers send. It has
+ * two halves; a full one takes the place of the other, so that nothing is ever looked for to be thrown out.
+ */
 export class BoundedMap<K, V> {
-  readonly #most: number
-  readonly #values = new Map<K, V>()
+  readonly #halfMost: number
+  #young = new Map<K, V>()
+  #old = new Map<K, V>()
 
+  /** `most`: how many it holds at most; at least half as many of the last that were set or got. */
   constructor(most: number) {
-    this.#most = most
+    this.#halfMost = Math.max(1, Math.floor(most / 2))
   }
 
   get(key: K): V | undefined {
-    return this.#values.get(key)
+    const value = this.#young.get(key)
+    if (value !== undefined) return value
+    const old = this.#old.get(key)
+    if (old !== undefined) this.set(key, old)
+    return old
   }
 
   set(key: K, value: V): void {
-    if (this.#values.size >= this.#most && !this.#values.has(key)) {
-      const [oldest] = this.#values.keys()
-      if (oldest !== undefined) this.#values.delete(oldest)
+    if (this.#young.size >= this.#halfMost && !this.#young.has(key)) {
+      this.#old = this.#young
+      this.#young = new Map()
     }
-    this.#values.set(key, value)
+    this.#young.set(key, value)
   }
 
   delete(key: K): void {
-    this.#values.delete(key)
+    this.#young.delete(key)
+    this.#old.delete(key)
   }
 }
