@@ -21,7 +21,8 @@ export function removalId(about: string, group: Address): ObjectId {
 
 export function isRemoved(id: string, group: Address, store: Store): boolean {
   const report = store.findObject(removalId(id, group)) as Report | undefined
-  return report !== undefined && report.deleted !== true && report.outcome === 'removed'
+  // A tombstone has no outcome any more.
+  return report?.outcome === 'removed'
 }
 
 /** Keeps the list of a forum in step with a post that it took. */

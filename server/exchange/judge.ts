@@ -46,10 +46,12 @@ interface Bringing {
 }
 
 export function judge(object: FmtpObject, recipient: Name, from: Bringing, ports: JudgePorts): Judgement {
-  const group = ports.groups.find(recipient)
-  if (group !== undefined) return judgeForGroup(object, group, from, ports)
   const user = ports.findUser(recipient)
-  if (user === undefined) return { outcome: 'absent', reason: 'no such user' }
+  if (user === undefined) {
+    const group = ports.groups.find(recipient)
+    if (group !== undefined) return judgeForGroup(object, group, from, ports)
+    return { outcome: 'absent', reason: 'no such user or group' }
+  }
   const parent = findParent(object, recipient, ports.store)
   const { reach, forwardedBy } = reachOf(object, user, { ...from, parent }, ports.store)
   // To strangers a hidden user looks like none, whatever they bring.

@@ -41,10 +41,13 @@ export function take(change: Change, coming: Coming, takers: readonly Taker[], p
   const { verified, before } = coming
   const { object } = verified
   for (const taker of takers) boxFor(change, verified, taker, ports)
+  // Most takers are users, and those are in memory.
+  const groups = takers.filter(({ recipient }) => ports.findUser(recipient) === undefined)
+  if (groups.length === 0 || object.kind === 'user') return
   const given = givenTo(coming)
-  for (const { recipient, boxed } of takers) {
+  for (const { recipient, boxed } of groups) {
     const group = ports.groups.find(recipient)
-    if (group === undefined || object.kind === 'user') continue
+    if (group === undefined) continue
     if (!isForum(group)) passOn(change, coming, { group, given }, ports)
     else if (object.kind === 'post' && (boxed !== undefined || object.deleted !== true))
       listInForum(change, object, group.owner as Address, { isNew: before === undefined, store })

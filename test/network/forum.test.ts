@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { removalId } from '../../objects/forum.ts'
 import { mintId } from '../../objects/id.ts'
+import { listOf } from '../../objects/layout.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
 import type { ListQuery, Result } from '../../schemas/frame.ts'
 import { type Address, parseAddress } from '../../schemas/names.ts'
@@ -207,6 +208,9 @@ describe('a forum', () => {
     ])
     assert.equal(await decisionAt(lenore, reply.id, 'lost@lenore.org'), 'stored')
     assert.deepEqual(await thread(edgar, top.id), [top.id, comment.id, reply.id])
+    // A draft of the next version need not say what stays.
+    const { group: _, ...edit } = { ...draft(edgar), id: reply.id, body: 'Evermore' }
+    assert.equal((await edgar.describe({ object: edit })).outcome, 'stored')
     const others = { ...draft(alice, { group: 'owls@poe.net' }), parent: top.id }
     assert.equal((await alice.describe({ object: others })).code, 'FMTP_PARENT', 'of another group')
   })
@@ -223,6 +227,17 @@ describe('a forum', () => {
     assert.equal(await mallory.bring(about, 'alice@poe.net'), 'stored')
     assert.deepEqual(await thread(edgar, top.id), [top.id])
     await settle({})
+  })
+
+  it('has no entry any more for what has ended', async () => {
+    const expiresAt = new Date(network.clock.now() + 1000).toISOString()
+    const post = draft(alice, { expiresAt })
+    await publish(alice, post)
+    assert.ok((await listed(edgar)).includes(post.id))
+    network.clock.advance(2000)
+    await poe.running.upkeep.once()
+    const { entries } = await poe.running.store.readList(listOf.public(ravens), 0, 1000)
+    assert.ok(entries.length > 0 && !entries.some(({ id }) => id === post.id))
   })
 
   describe('removes a post', () => {
@@ -275,6 +290,9 @@ describe('a forum', () => {
       assert.equal(await code(edgar, { ...removal(post.id), id: `1.${ravens}` }), 'FMTP_BAD_OBJECT')
       assert.equal(await code(edgar, { ...removal(post.id), outcome: 'failed' }), 'FMTP_BAD_OBJECT')
       assert.equal(await code(edgar, removal('1.lost@lenore.org')), 'FMTP_ABSENT')
+      const refused = draft(alice, { public: false })
+      await publish(alice, refused)
+      assert.equal(await code(edgar, removal(refused.id)), 'FMTP_ABSENT', 'what the forum did not take')
       assert.equal(await code(edgar, removal(post.id)), 'stored')
       assert.equal(await code(edgar, removal(post.id)), 'duplicate')
     })

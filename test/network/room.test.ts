@@ -141,6 +141,31 @@ describe('a room', () => {
     assert.equal(inBox.length, 1)
   })
 
+  it('passes on once what is for two rooms of one home', async () => {
+    const cellar = {
+      id: 'group.cellar@poe.net',
+      kind: 'group',
+      members: ['lost@lenore.org', 'ada@lenore.org'],
+    }
+    await publish('edgar@poe.net', cellar)
+    const sent = message('lost@lenore.org', { to: [attic, 'cellar@poe.net'] })
+    await publish('lost@lenore.org', sent)
+    await arrived(sent.id, ...members, 'edgar@poe.net')
+    const there = brought(lenore, sent.id, 'poe.net').map(({ record }) => record.for)
+    assert.deepEqual(there, ['ada@lenore.org'])
+    assert.equal((await listed('edgar@poe.net')).filter(({ id }) => id === sent.id).length, 1)
+  })
+
+  it('is known to its members, abroad too, and to nobody else', async () => {
+    const id = `group.${attic}`
+    const outcomeFor = async (address: string) =>
+      (await by(address).request({ id, effort: 'lookup' })).answer.outcome
+    assert.equal(await outcomeFor('lost@lenore.org'), 'found')
+    assert.equal(await outcomeFor('stranger@lenore.org'), 'absent')
+    assert.equal(await outcomeFor('edgar@poe.net'), 'found')
+    assert.equal(await outcomeFor('bob@poe.net'), 'absent')
+  })
+
   it('refuses who is no member, unless its policy accepts', async () => {
     const sent = message('stranger@lenore.org')
     await publish('stranger@lenore.org', sent)
