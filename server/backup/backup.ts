@@ -5,7 +5,7 @@
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, normalize, relative } from 'node:path'
-import { type Snapshot, storeVersion } from '../../objects/database.ts'
+import type { Snapshot } from '../../objects/database.ts'
 import { writeStore } from '../../objects/engine.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
@@ -104,7 +104,13 @@ async function fill(
   }
   files.push({ path: configName, ...(await copyFile(config.file, join(draft, configName), signal)) })
   const records = sum.records()
-  const manifest = formatManifest({ createdAt, storeVersion, epoch: database.epoch, records, files })
+  const manifest = formatManifest({
+    createdAt,
+    storeVersion: database.version,
+    epoch: database.epoch,
+    records,
+    files,
+  })
   writeFileSync(join(draft, manifestName), manifest, { mode: 0o600, flush: true })
   syncFolders(draft)
   const bytes = files.reduce((all, file) => all + file.bytes, 0)
