@@ -17,6 +17,7 @@ import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { createRotation, type Rotation } from './accounts/rotation.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { Removals } from './removals.ts'
 
 export interface Core extends AsyncDisposable {
   readonly config: LoadedConfig
@@ -28,6 +29,8 @@ export interface Core extends AsyncDisposable {
   readonly accounts: Accounts
   readonly resolver: Resolver
   readonly rotation: Rotation
+  /** What copies the files of the data folder holds them. */
+  readonly removals: Removals
 }
 
 export interface CoreOptions {
@@ -79,6 +82,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
       accounts,
       resolver,
       rotation,
+      removals: new Removals(),
       [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
     }
   } catch (thrown) {
