@@ -12,6 +12,7 @@ import { GroupBatch } from './group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 import { Memory } from './memory.ts'
 import { firstPauseMs, removeProbe, reopen } from './reopening.ts'
+import { isUpgradable, storeVersion, type UpgradeProgress, upgrade } from './upgrade.ts'
 import type { Entry, Head, Write } from './write.ts'
 
 export interface ScanOptions {
@@ -26,8 +27,12 @@ export interface Snapshot extends AsyncDisposable {
   batches(): AsyncGenerator<readonly Row[], void>
 }
 
-/** What happens to a store that is open, for who logs it. */
-export interface StoreWatch {
+/** How a store is opened, and what happens to it, for who logs it. */
+export interface StoreOptions {
+  /** True: an older one is opened as it is, by who only copies it. */
+  readonly keepsVersion?: boolean
+  /** It is of an older version, and is brought to the present one. */
+  onUpgrade?(progress: UpgradeProgress): void
   /** A batch was not written: nothing is, until the store was opened again. */
   onFailed?(cause: unknown): void
   /** It takes writes again. */
@@ -44,7 +49,7 @@ export interface Reopened {
 
 interface Opening {
   readonly onAppended: (lists: ReadonlySet<ListName>) => void
-  readonly watch: StoreWatch
+  readonly watch: StoreOptions
 }
 
 interface Waiting {
@@ -53,7 +58,6 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-export const storeVersion = '1'
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
@@ -76,7 +80,7 @@ export class Database implements AsyncDisposable {
   /** Heads that were read or written: this process is the only one that moves them. */
   #memory = new Memory()
   readonly #closing = new AbortController()
-  readonly #watch: StoreWatch
+  readonly #watch: StoreOptions
   /** Set while nothing can be written. */
   #reopening: Promise<void> | undefined
   /** When a writer may try again, in ms. */
@@ -84,6 +88,7 @@ export class Database implements AsyncDisposable {
   /** How often it was opened. */
   #openings = 1
   #epoch = ''
+  #version = storeVersion
   #damage: readonly string[] = []
 
   private constructor(
@@ -107,25 +112,24 @@ export class Database implements AsyncDisposable {
     folder: string,
     onAppended: (lists: ReadonlySet<ListName>) => void,
     newEpoch: () => string,
-    watch: StoreWatch = {},
+    watch: StoreOptions = {},
   ): Promise<Database> {
     const path = makeFolder(folder)
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
     openFolders.add(path)
     let lock: Engine | undefined
-    let level: Engine | undefined
+    let database: Database | undefined
     try {
       lock = await takeLock(makeFolder(join(path, 'lock')))
       makeFolder(join(path, 'store'))
       removeProbe(path)
-      const database = new Database(path, lock, { onAppended, watch })
-      level = database.#level
-      await level.open()
+      database = new Database(path, lock, { onAppended, watch })
+      await database.#level.open()
       database.#damage = await readDamage(join(path, 'store'))
       await database.#begin(newEpoch)
       return database
     } catch (cause) {
-      await level?.close()
+      if (database !== undefined) await database.#end()
       await lock?.close()
       openFolders.delete(path)
       if (cause instanceof FmtpError) throw cause
@@ -135,8 +139,14 @@ export class Database implements AsyncDisposable {
 
   async #begin(newEpoch: () => string): Promise<void> {
     const version = this.get(keyOf.meta('version'))
-    if (version !== undefined && version !== storeVersion)
-      throw new FmtpError('FMTP_STORE', `the store has version ${version}, this server knows ${storeVersion}`)
+    const isOld = version !== undefined && isUpgradable(version)
+    if (version !== undefined && version !== storeVersion && !isOld)
+      throw new FmtpError(
+        'FMTP_STORE',
+        `the store has version ${version}, this server knows ${storeVersion}: start the newer server that made it, or restore a backup`,
+      )
+    if (isOld && this.#watch.keepsVersion === true) this.#version = version
+    else if (isOld) await upgrade(this, Date.now(), progress => this.#watch.onUpgrade?.(progress))
     if (version === undefined) {
       await this.commit([
         {
@@ -153,6 +163,11 @@ export class Database implements AsyncDisposable {
   /** What LevelDB said of damage when it opened the store; empty when all is well. */
   get damage(): readonly string[] {
     return this.#damage
+  }
+
+  /** The present one, but of a store that was opened as it is. */
+  get version(): string {
+    return this.#version
   }
 
   /** Stands in every cursor: a restored store has another one. */
@@ -341,12 +356,16 @@ export class Database implements AsyncDisposable {
     })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isClosed) return
+  async #end(): Promise<void> {
     this.#closing.abort()
     await this.#writing
     await this.#reopening
     await this.#level.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return
+    await this.#end()
     await this.#lock.close()
     openFolders.delete(this.#folder)
   }

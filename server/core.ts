@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../objects/clock.ts'
 import { damageAdvice } from '../objects/damage.ts'
-import { Database, type StoreWatch } from '../objects/database.ts'
+import { Database, type StoreOptions } from '../objects/database.ts'
 import { reasonOf } from '../objects/engine.ts'
 import { createHints, type Hints } from '../objects/hints.ts'
 import { Store } from '../objects/store.ts'
@@ -17,6 +17,7 @@ import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
 import { createRotation, type Rotation } from './accounts/rotation.ts'
 import { Closing } from './closing.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { Removals } from './removals.ts'
 
 export interface Core extends AsyncDisposable {
   readonly config: LoadedConfig
@@ -28,10 +29,14 @@ export interface Core extends AsyncDisposable {
   readonly accounts: Accounts
   readonly resolver: Resolver
   readonly rotation: Rotation
+  /** What copies the files of the data folder holds them. */
+  readonly removals: Removals
 }
 
 export interface CoreOptions {
   readonly clock?: Clock
+  /** True: a store of an older version is opened as it is, to be copied. */
+  readonly keepsVersion?: boolean
   /** What happens to our keys and to the store, for the log. */
   onEvent?(event: string, record: Readonly<Record<string, unknown>>): void
 }
@@ -41,7 +46,7 @@ export interface CoreOptions {
  * @throws {FmtpError} FMTP_STORE with what a person can do about it
  */
 export async function openCore(config: LoadedConfig, options: CoreOptions = {}): Promise<Core> {
-  const { clock = systemClock, onEvent = () => undefined } = options
+  const { clock = systemClock, onEvent = () => undefined, keepsVersion = false } = options
   const closing = new Closing()
   try {
     const hints = createHints()
@@ -50,7 +55,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
         config.data,
         lists => hints.notify(lists),
         () => randomBytes(4).toString('hex'),
-        watchStore(onEvent),
+        { ...watchStore(onEvent), keepsVersion },
       ),
     )
     // Behind the database, whose lock keeps a second process from making keys of its own.
@@ -77,6 +82,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
       accounts,
       resolver,
       rotation,
+      removals: new Removals(),
       [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
     }
   } catch (thrown) {
@@ -86,8 +92,11 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
 }
 
 /** What happens to the store, as events of the log. */
-function watchStore(onEvent: (event: string, record: Readonly<Record<string, unknown>>) => void): StoreWatch {
+function watchStore(
+  onEvent: (event: string, record: Readonly<Record<string, unknown>>) => void,
+): StoreOptions {
   return {
+    onUpgrade: progress => onEvent('store.upgrade', { ...progress }),
     onFailed: cause => onEvent('store.failed', { reason: reasonOf(cause) }),
     onReopened: ({ damage, ...record }) => {
       onEvent('store.reopened', { ...record })

@@ -162,7 +162,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         store,
         clock,
         cacheBytes: config.limits.cacheBytes,
-        sweepBlobs: () => shelf.sweep(),
+        sweepBlobs: async () => (await core.removals.run(() => shelf.sweep())) ?? 0,
         isOwn: name => accounts.isOwn(name),
         onDone: record => log.info({ ...record }, 'upkeep'),
         onFailed: logFailure('upkeep'),

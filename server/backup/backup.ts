@@ -1,11 +1,11 @@
 /**
  * `backup`, the action: a copy of the data folder and the config that can be restored on an empty machine, made while the
  * server writes. The store is read from one snapshot, and what it refers to is copied after: keys and blobs of a moment
- * ago are still there, for nothing of them is ever changed.
+ * ago are still there, for nothing of them is ever changed, and nothing is removed meanwhile.
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, isAbsolute, join, normalize, relative } from 'node:path'
-import { type Snapshot, storeVersion } from '../../objects/database.ts'
+import { dirname, isAbsolute, join, normalize, relative, sep } from 'node:path'
+import type { Snapshot } from '../../objects/database.ts'
 import { writeStore } from '../../objects/engine.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
@@ -39,7 +39,7 @@ const underWay = new Set<string>()
  * @throws {FmtpError} FMTP_BAD_FRAME, FMTP_NOT_ALLOWED; the reason of the signal. Nothing is left behind.
  */
 export async function backUp(
-  core: Pick<Core, 'config' | 'clock' | 'database'>,
+  core: Pick<Core, 'config' | 'clock' | 'database' | 'removals'>,
   args: Readonly<Record<string, unknown>>,
   ports: ActionPorts,
 ): Promise<BackupResult> {
@@ -49,6 +49,7 @@ export async function backUp(
   try {
     const isReplacing = makeDraftFolder(draft, [...savedFolders, configName, manifestName])
     try {
+      using _ = await core.removals.hold()
       const files = await fill(draft, core, ports)
       ports.signal.throwIfAborted()
       renameSync(draft, folder)
@@ -97,18 +98,37 @@ async function fill(
     .filter(name => name !== 'store')
     .flatMap(name => listFiles(join(config.data, name)).map(file => `${name}/${file}`))
     // Drafts of files that are being written.
-    .filter(path => !/\.(new|partial|tmp)$/.test(path))
+    .filter(path => !/\.(new|partial|tmp)$/.test(path) && !path.startsWith('blobs/drafts/'))
   for (const [done, path] of others.entries()) {
-    files.push({ path, ...(await copyFile(join(config.data, path), join(draft, path), signal)) })
+    const copied = await copyFound(join(config.data, path), join(draft, path), signal)
+    if (copied !== undefined) files.push({ path, ...copied })
     onProgress({ what: 'files', done: done + 1, total: others.length })
   }
   files.push({ path: configName, ...(await copyFile(config.file, join(draft, configName), signal)) })
   const records = sum.records()
-  const manifest = formatManifest({ createdAt, storeVersion, epoch: database.epoch, records, files })
+  const manifest = formatManifest({
+    createdAt,
+    storeVersion: database.version,
+    epoch: database.epoch,
+    records,
+    files,
+  })
   writeFileSync(join(draft, manifestName), manifest, { mode: 0o600, flush: true })
   syncFolders(draft)
   const bytes = files.reduce((all, file) => all + file.bytes, 0)
   return { records: records.count, files: files.length, bytes }
+}
+
+/** `undefined`: it is a blob that was put aside since it was listed, because its bytes were damaged. */
+async function copyFound(from: string, to: string, signal: AbortSignal) {
+  try {
+    return await copyFile(from, to, signal)
+  } catch (thrown) {
+    const isGone = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT'
+    if (!isGone || !to.includes(`${sep}blobs${sep}`)) throw thrown
+    rmSync(to, { force: true })
+    return undefined
+  }
 }
 
 /** @throws {FmtpError} FMTP_BAD_FRAME, FMTP_NOT_ALLOWED */

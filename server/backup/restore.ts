@@ -122,6 +122,7 @@ async function checkStore(
     draft,
     () => undefined,
     () => '',
+    { keepsVersion: true },
   )
   const sum = new RecordSum()
   await using snapshot = database.snapshot()

@@ -12,7 +12,7 @@ import { damageAdvice } from '../../objects/damage.ts'
 import { isLocked } from '../../objects/engine.ts'
 import { type FailureCode, FmtpError, findFailure } from '../../schemas/failures.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import { type Core, openCore } from '../core.ts'
+import { type Core, type CoreOptions, openCore } from '../core.ts'
 import { type ActionPorts, createActions, type Progress, requireAction } from './actions.ts'
 import { controlPath, requireOwn } from './socket-path.ts'
 
@@ -38,10 +38,16 @@ export async function runAction(
       'FMTP_NOT_FOUND',
       `there is no store in ${config.data}: no server has run with ${config.file} yet. Start it with: fmtp serve --config ${config.file}`,
     )
+  const watching = {
+    onEvent: (event: string, { what, done }: Readonly<Record<string, unknown>>): void => {
+      if (event === 'store.upgrade')
+        ports.onProgress({ what: `${what} of an older store`, done: Number(done) })
+    },
+  }
   for (const endMs = Date.now() + patienceMs; ; await sleep(100)) {
     const socket = await findServer(config)
     if (socket !== undefined) return await ask(socket, { action, args }, ports)
-    const core = await findCore(config, endMs)
+    const core = await findCore(config, endMs, { ...watching, keepsVersion: action === 'backup' })
     if (core === undefined) continue
     await using opened = core
     const { damage } = opened.database
@@ -71,7 +77,11 @@ async function findServer({ data }: LoadedConfig): Promise<Socket | undefined> {
 }
 
 /** The data folder for this process, `undefined` while another has it. @throws {FmtpError} once it is too late */
-async function findCore(config: LoadedConfig, endMs: number): Promise<Core | undefined> {
+async function findCore(
+  config: LoadedConfig,
+  endMs: number,
+  options: CoreOptions,
+): Promise<Core | undefined> {
   const { data } = config
   const owner = statSync(data).uid
   // What another user writes into the store, the server could not open any more.
@@ -81,7 +91,7 @@ async function findCore(config: LoadedConfig, endMs: number): Promise<Core | und
       `${data} belongs to the user with number ${owner}: run this as that user`,
     )
   try {
-    return await openCore(config)
+    return await openCore(config, options)
   } catch (thrown) {
     if (!isLocked(thrown)) throw thrown
     if (Date.now() > endMs) throw silentError(data, controlPath(data))

@@ -28,7 +28,7 @@ export interface DevicesResult {
   readonly devices: readonly DeviceReport[]
 }
 
-export function keyActions({ domains, rotation, accounts }: Core): ControlActions {
+export function keyActions({ domains, rotation, accounts, removals }: Core): ControlActions {
   /** The domain that is meant, where there is one or one is named. */
   function requireDomain(args: Args): Domain {
     const named = findText(args, 'domain')
@@ -69,6 +69,11 @@ export function keyActions({ domains, rotation, accounts }: Core): ControlAction
     'key retire': async args => {
       const selector = requireText(args, 'selector')
       const domain = requireHolder(selector, args)
+      if (removals.areHeld)
+        throw new FmtpError(
+          'FMTP_BUSY',
+          'a backup is being made, which copies the keys: try again when it has ended',
+        )
       const { record } = rotation.retire(domain, selector, { isForced: args.isForced === true })
       return { domain, selector, record } satisfies RetireResult
     },
