@@ -13,7 +13,13 @@ const linesMost = 20
 
 /** What a person can do about it. */
 export const damageAdvice =
-  'LevelDB has dropped records of the store that it could not read. Look at the disk, and restore the last good backup: fmtp restore FOLDER'
+  'LevelDB has dropped records of the store that it could not read. See what is missing with: fmtp verify. Look at the disk, and restore the last good backup: fmtp restore FOLDER'
+
+export const objectAdvice =
+  'it is not what was sealed, was put aside and is given to nobody. Look at the disk and run: fmtp verify. An object of another domain may be fetched again; else restore a backup'
+
+export const rowAdvice =
+  'it is no row of an index and was passed over. Look at the disk; to make indexes anew, stop the server and run: fmtp verify --repair'
 
 /** Lines of damage since the opening before the last, as LevelDB wrote them, each behind the name of its file. */
 export async function readDamage(storeFolder: string): Promise<readonly string[]> {

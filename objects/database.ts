@@ -75,9 +75,12 @@ export type Row = readonly [key: string, value: string]
 
 /** All rows of the store as they were at one moment, whatever is written meanwhile. */
 export interface Snapshot extends AsyncDisposable {
-  count(signal: AbortSignal): Promise<number>
+  /** How many rows a range has; without one, all. */
+  count(signal: AbortSignal, range?: Range): Promise<number>
   /** In order of keys. */
-  batches(): AsyncGenerator<readonly Row[], void>
+  batches(range?: Range): AsyncGenerator<readonly Row[], void>
+  /** @throws {FmtpError} FMTP_STORE where the disk gives something unreadable */
+  get(key: string): string | undefined
 }
 
 interface Waiting {
@@ -184,8 +187,13 @@ export class Database implements AsyncDisposable {
     return this.#epoch
   }
 
+  /** @throws {FmtpError} FMTP_STORE where the disk gives something unreadable */
   get(key: string): string | undefined {
-    return this.#level.getSync(key)
+    try {
+      return this.#level.getSync(key)
+    } catch (cause) {
+      throw unreadable(cause)
+    }
   }
 
   head(list: ListName): Head {
@@ -204,7 +212,11 @@ export class Database implements AsyncDisposable {
   ): Promise<readonly (readonly [key: string, value: string])[]> {
     const { limit = 1000, isReverse = false } = options
     // All, because one `nextv` ends at `highWaterMarkBytes`, and a short page would look like the last.
-    return await this.#level.iterator({ ...range, limit, reverse: isReverse, highWaterMarkBytes }).all()
+    try {
+      return await this.#level.iterator({ ...range, limit, reverse: isReverse, highWaterMarkBytes }).all()
+    } catch (cause) {
+      throw unreadable(cause)
+    }
   }
 
   /**
@@ -227,19 +239,25 @@ export class Database implements AsyncDisposable {
     const level = this.#level
     const snapshot = level.snapshot()
     return {
-      async count(signal) {
-        await using keys = level.keys({ snapshot, highWaterMarkBytes })
+      async count(signal, range = {} as Range) {
+        await using keys = level.keys({ ...range, snapshot, highWaterMarkBytes })
         let count = 0
-        for (let batch = await keys.nextv(batchRows); batch.length > 0; batch = await keys.nextv(batchRows)) {
+        for (let batch = await readOn(keys); batch.length > 0; batch = await readOn(keys)) {
           signal.throwIfAborted()
           count += batch.length
         }
         return count
       },
-      async *batches() {
-        await using rows = level.iterator({ snapshot, highWaterMarkBytes })
-        for (let batch = await rows.nextv(batchRows); batch.length > 0; batch = await rows.nextv(batchRows))
-          yield batch
+      async *batches(range = {} as Range) {
+        await using rows = level.iterator({ ...range, snapshot, highWaterMarkBytes })
+        for (let batch = await readOn(rows); batch.length > 0; batch = await readOn(rows)) yield batch
+      },
+      get(key) {
+        try {
+          return level.getSync(key, { snapshot })
+        } catch (cause) {
+          throw unreadable(cause)
+        }
       },
       [Symbol.asyncDispose]: () => snapshot.close(),
     }
@@ -438,6 +456,19 @@ export async function writeStore(folder: string, batches: AsyncIterable<readonly
 export function isLocked(thrown: unknown): boolean {
   const inner = innermost(thrown)
   return inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED'
+}
+
+/** @throws {FmtpError} FMTP_STORE where the disk gives something unreadable */
+async function readOn<T>(iterator: { nextv(size: number): Promise<T[]> }): Promise<T[]> {
+  try {
+    return await iterator.nextv(batchRows)
+  } catch (cause) {
+    throw unreadable(cause)
+  }
+}
+
+function unreadable(cause: unknown): FmtpError {
+  return new FmtpError('FMTP_STORE', `the store can not be read: ${reasonOf(cause)}`, { cause })
 }
 
 function reasonOf(cause: unknown): string {

@@ -6,12 +6,14 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
+import { type AtRest, findIntact, parseAtRest, withCredential } from './at-rest.ts'
 import { type Boxed, parseBoxed } from './box.ts'
-import type { Placed } from './change.ts'
+import type { ListEntry, Placed } from './change.ts'
 import { readCredential } from './credential.ts'
 import type { Database, Write } from './database.ts'
 import { keyOf, kindsAfter, type ListName, lastPart, newestBefore, rangeOf } from './layout.ts'
 import type { PlacePorts } from './place.ts'
+import { findRow } from './row.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
 
 /**
@@ -20,7 +22,7 @@ import { sealedDigest, type VerifiedObject } from './seal.ts'
  */
 export interface Before {
   readonly text: string
-  readonly object: Omit<FmtpObject, 'encryptedKey'>
+  readonly object: AtRest
 }
 
 /** One entry of a list with the number that a cursor takes. */
@@ -56,18 +58,28 @@ export interface NewestQuery {
   readonly limit: number
 }
 
+/** Told of a key under which something else stands than was written. */
+export type OnDamaged = (key: string) => void
+
 const holdersPage = 1000
 // Objects of a few KiB, so that the memo stays within some MiB.
 const recentMost = 2000
+const toldMost = 1000
 const recentChars = 4096
 
 export class Store {
   readonly database: Database
   /** Objects by their key, whole: an object that came a moment ago is read several times. Held against the disk's text. */
   readonly #recent = new BoundedMap<string, Recent>(recentMost)
+  readonly #onDamaged: OnDamaged
+  /** Keys of damaged texts that a write under way puts aside. */
+  readonly #leaving = new Set<string>()
+  /** Keys of damaged entries that were told already. */
+  readonly #told = new BoundedMap<string, true>(toldMost)
 
-  constructor(database: Database) {
+  constructor(database: Database, onDamaged: OnDamaged = () => undefined) {
     this.database = database
+    this.#onDamaged = onDamaged
   }
 
   /** The current version of an object, with the newest credential of the key that sealed it. */
@@ -110,8 +122,18 @@ export class Store {
 
   /** The current version as it is at rest, for a door that may replace it. */
   findBefore(id: string): Before | undefined {
-    const text = this.findText(id)
-    return text === undefined ? undefined : { text, object: JSON.parse(text) as Before['object'] }
+    return this.#readAtRest(keyOf.object(id))
+  }
+
+  /** The same of a view of a user of ours. */
+  findViewBefore(view: string, address: string): Before | undefined {
+    return this.#readAtRest(keyOf.view(view, address))
+  }
+
+  /** True for an object that was found damaged: its text is elsewhere, and the rows that name it are here still. */
+  isAside(id: string): boolean {
+    const key = keyOf.object(id)
+    return this.#leaving.has(key) || this.database.get(keyOf.damaged(key)) !== undefined
   }
 
   /** True where the current version of an object, or one that it replaced, has this digest. */
@@ -157,11 +179,12 @@ export class Store {
   /** Entries of a list after a number, oldest first. An entry that is not current any more is for the reader to skip. */
   async readList(list: ListName, after: number, limit: number): Promise<Page> {
     const rows = await this.database.entries(list, after, limit)
-    const entries = rows.map(({ number, value }) => {
-      const { id, version } = JSON.parse(value) as { id: string; version: number }
-      return { number, id, version }
+    const entries = rows.flatMap(({ number, value }) => {
+      const entry = findRow<ListEntry>(value)
+      if (entry === undefined) this.#tell(keyOf.entry(list, number))
+      return entry === undefined ? [] : [{ number, id: entry.id, version: entry.version }]
     })
-    return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
+    return { entries, last: rows.at(-1)?.number ?? after, isComplete: rows.length < limit }
   }
 
   /**
@@ -173,10 +196,12 @@ export class Store {
     const kinds = kind === undefined ? await this.#kindsIn(list) : [kind]
     const read = async (one: string): Promise<NewestEntry[]> => {
       const rows = await this.database.scan(newestBefore(list, one, before), { limit, isReverse: true })
-      return rows.map(([key, value]) => ({
-        position: lastPart(key),
-        id: (JSON.parse(value) as Placed).id,
-      }))
+      return rows.map(([key, value]) => {
+        const placed = findRow<Placed>(value)
+        if (placed === undefined) this.#tell(key)
+        // Nothing has an empty id: its reader goes on behind it.
+        return { position: lastPart(key), id: placed?.id ?? '' }
+      })
     }
     const entries = (await Promise.all(kinds.map(read))).flat()
     return entries.sort((left, right) => (left.position < right.position ? 1 : -1)).slice(0, limit)
@@ -195,12 +220,14 @@ export class Store {
 
   /** What every commit of an object writes: its text, on condition that nothing came between, and its credential. */
   objectWrite(verified: VerifiedObject, before: string | undefined): Write & { puts: [string, string][] } {
-    const key = keyOf.object(verified.object.id)
+    const { id } = verified.object
+    const key = keyOf.object(id)
     const isNew = before !== verified.atRest
     if (isNew) this.#remember(verified)
     return {
       ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
       puts: isNew ? [[key, verified.atRest], ...this.credentialPuts(verified)] : [],
+      ...(before === undefined && this.isAside(id) ? { dels: [keyOf.damaged(key)] } : {}),
     }
   }
 
@@ -226,24 +253,56 @@ export class Store {
     const recent = this.#recent.get(key)
     if (recent?.text === text && this.database.get(recent.credential) === recent.object.encryptedKey)
       return recent.object
-    const atRest = JSON.parse(text) as Omit<FmtpObject, 'encryptedKey'>
-    const credential = keyOf.credential(readJws(atRest.hash, 'fmtp-hash')?.kid ?? '', atRest.owner)
+    const atRest = recent?.text === text ? parseAtRest(text) : this.#findIntact(key, text)
+    const kid = atRest && readJws(atRest.hash, 'fmtp-hash')?.kid
+    if (atRest === undefined || kid === undefined) return undefined
+    const credential = keyOf.credential(kid, atRest.owner)
     const encryptedKey = this.database.get(credential)
     if (encryptedKey === undefined) return undefined
-    const object = withMember(atRest, 'encryptedKey', encryptedKey)
+    const object = withCredential(atRest, encryptedKey)
     if (text.length <= recentChars) this.#recent.set(key, { text, credential, object })
     return object
+  }
+
+  #readAtRest(key: string): Before | undefined {
+    const text = this.database.get(key)
+    if (text === undefined) return undefined
+    const isKnown = this.#recent.get(key)?.text === text
+    const object = isKnown ? parseAtRest(text) : this.#findIntact(key, text)
+    return object && { text, object }
+  }
+
+  /** A text that is not what was written counts as absent, and is put aside so that what was written may come again. */
+  #findIntact(key: string, text: string): AtRest | undefined {
+    const object = findIntact(key, text)
+    if (object === undefined && !this.#leaving.has(key)) {
+      this.#leaving.add(key)
+      this.#putAside(key, text).then(
+        isMoved => {
+          this.#leaving.delete(key)
+          if (isMoved) this.#onDamaged(key)
+        },
+        // Who reads it next tries again.
+        () => this.#leaving.delete(key),
+      )
+    }
+    return object
+  }
+
+  async #putAside(key: string, text: string): Promise<boolean> {
+    const [isMoved] = await this.database.commit([
+      { equals: [[key, text]], puts: [[keyOf.damaged(key), text]], dels: [key] },
+    ])
+    return isMoved === true
+  }
+
+  #tell(key: string): void {
+    if (this.#told.get(key) === true) return
+    this.#told.set(key, true)
+    this.#onDamaged(key)
   }
 }
 
 function endOf(credential: string): number {
   return readCredential(credential)?.payload.exp ?? 0
-}
-
-/** Adds a member at its place in the order of names, so that the canonical form stays cheap. */
-function withMember(atRest: object, name: string, value: string): FmtpObject {
-  const entries = Object.entries(atRest)
-  const at = entries.findIndex(([other]) => other > name)
-  entries.splice(at === -1 ? entries.length : at, 0, [name, value])
-  return Object.fromEntries(entries) as FmtpObject
 }

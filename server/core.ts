@@ -32,6 +32,8 @@ export interface CoreOptions {
   readonly clock?: Clock
   /** What happens to our keys, for the log. */
   onEvent?(event: string, record: Readonly<Record<string, unknown>>): void
+  /** Something else stands under this key than was written. */
+  onDamaged?(key: string): void
 }
 
 /**
@@ -56,7 +58,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
       config.data,
       clock.now(),
     )
-    const store = new Store(database)
+    const store = new Store(database, options.onDamaged)
     const accounts = new Accounts({ store, domains, clock })
     const { servers } = config.dns
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
