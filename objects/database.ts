@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 import { type ChainedBatch, Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
-import { readDamage } from './damage.ts'
+import { readDamage, repairAdvice, requireCurrent } from './damage.ts'
 import { entriesAfter, entryOf, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 
 /** All or nothing: when a condition fails, nothing of it is written. Later writes of a group see earlier ones. */
@@ -144,7 +144,7 @@ export class Database implements AsyncDisposable {
     let level: Level<string, string> | undefined
     try {
       lock = await takeLock(makeFolder(join(path, 'lock')))
-      makeFolder(join(path, 'store'))
+      requireCurrent(makeFolder(join(path, 'store')))
       const database = new Database(path, lock, onAppended)
       level = database.#level
       await level.open()
@@ -452,6 +452,23 @@ export async function writeStore(folder: string, batches: AsyncIterable<readonly
   }
 }
 
+/**
+ * Has LevelDB make the store of a data folder anew from what it can read of its files, while no process has it.
+ * @throws {FmtpError} FMTP_STORE
+ */
+export async function rebuildStore(folder: string): Promise<void> {
+  let lock: Level<string, string> | undefined
+  try {
+    lock = await takeLock(makeFolder(join(folder, 'lock')))
+    // Declared of its other name only.
+    await (Level as unknown as { repair(location: string): Promise<void> }).repair(join(folder, 'store'))
+  } catch (cause) {
+    throw new FmtpError('FMTP_STORE', `${folder} can not be repaired: ${reasonOf(cause)}`, { cause })
+  } finally {
+    await lock?.close()
+  }
+}
+
 /** True for what `Database.open` throws while another process has the folder. */
 export function isLocked(thrown: unknown): boolean {
   const inner = innermost(thrown)
@@ -471,10 +488,17 @@ function unreadable(cause: unknown): FmtpError {
   return new FmtpError('FMTP_STORE', `the store can not be read: ${reasonOf(cause)}`, { cause })
 }
 
+/** True for what is thrown where files of the store are missing, or hold what LevelDB did not write. */
+export function isDamaged(thrown: unknown): boolean {
+  const inner = innermost(thrown)
+  return inner instanceof Error && /corrupt|missing|CURRENT|MANIFEST|No such file/i.test(inner.message)
+}
+
 function reasonOf(cause: unknown): string {
   if (isLocked(cause)) return 'is another server running on it?'
   const inner = innermost(cause)
-  return inner instanceof Error ? inner.message : String(inner)
+  const told = inner instanceof Error ? inner.message : String(inner)
+  return isDamaged(cause) ? `${told}.\n${repairAdvice}` : told
 }
 
 function innermost(thrown: unknown): unknown {

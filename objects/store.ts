@@ -6,7 +6,8 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
-import { type AtRest, findIntact, parseAtRest, withCredential } from './at-rest.ts'
+import { Aside, type OnDamaged } from './aside.ts'
+import { type AtRest, parseAtRest, withCredential } from './at-rest.ts'
 import { type Boxed, parseBoxed } from './box.ts'
 import type { ListEntry, Placed } from './change.ts'
 import { readCredential } from './credential.ts'
@@ -58,28 +59,20 @@ export interface NewestQuery {
   readonly limit: number
 }
 
-/** Told of a key under which something else stands than was written. */
-export type OnDamaged = (key: string) => void
-
 const holdersPage = 1000
 // Objects of a few KiB, so that the memo stays within some MiB.
 const recentMost = 2000
-const toldMost = 1000
 const recentChars = 4096
 
 export class Store {
   readonly database: Database
   /** Objects by their key, whole: an object that came a moment ago is read several times. Held against the disk's text. */
   readonly #recent = new BoundedMap<string, Recent>(recentMost)
-  readonly #onDamaged: OnDamaged
-  /** Keys of damaged texts that a write under way puts aside. */
-  readonly #leaving = new Set<string>()
-  /** Keys of damaged entries that were told already. */
-  readonly #told = new BoundedMap<string, true>(toldMost)
+  readonly #aside: Aside
 
   constructor(database: Database, onDamaged: OnDamaged = () => undefined) {
     this.database = database
-    this.#onDamaged = onDamaged
+    this.#aside = new Aside(database, onDamaged)
   }
 
   /** The current version of an object, with the newest credential of the key that sealed it. */
@@ -132,8 +125,7 @@ export class Store {
 
   /** True for an object that was found damaged: its text is elsewhere, and the rows that name it are here still. */
   isAside(id: string): boolean {
-    const key = keyOf.object(id)
-    return this.#leaving.has(key) || this.database.get(keyOf.damaged(key)) !== undefined
+    return this.#aside.has(id)
   }
 
   /** True where the current version of an object, or one that it replaced, has this digest. */
@@ -181,7 +173,7 @@ export class Store {
     const rows = await this.database.entries(list, after, limit)
     const entries = rows.flatMap(({ number, value }) => {
       const entry = findRow<ListEntry>(value)
-      if (entry === undefined) this.#tell(keyOf.entry(list, number))
+      if (entry === undefined) this.#aside.tell(keyOf.entry(list, number))
       return entry === undefined ? [] : [{ number, id: entry.id, version: entry.version }]
     })
     return { entries, last: rows.at(-1)?.number ?? after, isComplete: rows.length < limit }
@@ -198,7 +190,7 @@ export class Store {
       const rows = await this.database.scan(newestBefore(list, one, before), { limit, isReverse: true })
       return rows.map(([key, value]) => {
         const placed = findRow<Placed>(value)
-        if (placed === undefined) this.#tell(key)
+        if (placed === undefined) this.#aside.tell(key)
         // Nothing has an empty id: its reader goes on behind it.
         return { position: lastPart(key), id: placed?.id ?? '' }
       })
@@ -253,7 +245,7 @@ export class Store {
     const recent = this.#recent.get(key)
     if (recent?.text === text && this.database.get(recent.credential) === recent.object.encryptedKey)
       return recent.object
-    const atRest = recent?.text === text ? parseAtRest(text) : this.#findIntact(key, text)
+    const atRest = recent?.text === text ? parseAtRest(text) : this.#aside.findIntact(key, text)
     const kid = atRest && readJws(atRest.hash, 'fmtp-hash')?.kid
     if (atRest === undefined || kid === undefined) return undefined
     const credential = keyOf.credential(kid, atRest.owner)
@@ -268,38 +260,8 @@ export class Store {
     const text = this.database.get(key)
     if (text === undefined) return undefined
     const isKnown = this.#recent.get(key)?.text === text
-    const object = isKnown ? parseAtRest(text) : this.#findIntact(key, text)
+    const object = isKnown ? parseAtRest(text) : this.#aside.findIntact(key, text)
     return object && { text, object }
-  }
-
-  /** A text that is not what was written counts as absent, and is put aside so that what was written may come again. */
-  #findIntact(key: string, text: string): AtRest | undefined {
-    const object = findIntact(key, text)
-    if (object === undefined && !this.#leaving.has(key)) {
-      this.#leaving.add(key)
-      this.#putAside(key, text).then(
-        isMoved => {
-          this.#leaving.delete(key)
-          if (isMoved) this.#onDamaged(key)
-        },
-        // Who reads it next tries again.
-        () => this.#leaving.delete(key),
-      )
-    }
-    return object
-  }
-
-  async #putAside(key: string, text: string): Promise<boolean> {
-    const [isMoved] = await this.database.commit([
-      { equals: [[key, text]], puts: [[keyOf.damaged(key), text]], dels: [key] },
-    ])
-    return isMoved === true
-  }
-
-  #tell(key: string): void {
-    if (this.#told.get(key) === true) return
-    this.#told.set(key, true)
-    this.#onDamaged(key)
   }
 }
 

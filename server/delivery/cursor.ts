@@ -6,15 +6,12 @@ import type { Entry } from '../../objects/database.ts'
 import { keyOf, type ListName } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
-import type { OutboxEntry } from './outbox.ts'
+import { noEntry, type OutboxEntry } from './outbox.ts'
 
 export interface NumberedEntry {
   readonly number: number
   readonly entry: OutboxEntry
 }
-
-/** What stands for an entry that the disk does not give back: it is settled, and the others are not kept waiting. */
-const nothing: OutboxEntry = { id: '', version: 0, for: [], atMs: 0 }
 
 const pageEntries = 256
 const saveMs = 50
@@ -65,7 +62,7 @@ export class Cursor {
       this.#next = row.number
       // Settled already, before an earlier one was given back.
       if (!this.#finished.has(this.#next))
-        return { number: this.#next, entry: findRow<OutboxEntry>(row.value) ?? nothing }
+        return { number: this.#next, entry: findRow<OutboxEntry>(row.value) ?? noEntry }
     }
     return undefined
   }
