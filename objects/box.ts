@@ -3,6 +3,7 @@ import type { FmtpObject } from '../schemas/object.ts'
 import { type Change, enlist, holdAs, unlist } from './change.ts'
 import type { Database } from './database.ts'
 import { keyOf, listOf } from './layout.ts'
+import { parseRow } from './row.ts'
 
 /** The user has this version. `by` forwarded it, where the owner did not write to the user. */
 export interface Boxed {
@@ -15,7 +16,7 @@ export interface Boxed {
 }
 
 export function parseBoxed(text: string): Boxed {
-  return JSON.parse(text) as Boxed
+  return parseRow<Boxed>(text)
 }
 
 export interface Boxing {

@@ -7,8 +7,9 @@ import type { Change } from './change.ts'
 import { holdAs } from './change.ts'
 import type { Database } from './database.ts'
 import { keyOf, listOf } from './layout.ts'
+import { parseRow } from './row.ts'
 
-interface Cached {
+export interface Cached {
   readonly bytes: number
   /** Unix ms, at most a day behind. */
   readonly usedAtMs: number
@@ -16,7 +17,7 @@ interface Cached {
 
 function findCached(id: string, database: Pick<Database, 'get'>) {
   const text = database.get(keyOf.cached(id))
-  return { text, cached: text === undefined ? undefined : (JSON.parse(text) as Cached) }
+  return { text, cached: text === undefined ? undefined : parseRow<Cached>(text) }
 }
 
 /** Counts an object that was fetched now. */

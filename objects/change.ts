@@ -6,6 +6,7 @@ import { hash } from 'node:crypto'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Database } from './database.ts'
 import { keyOf, type ListName, positionOf } from './layout.ts'
+import { parseRow } from './row.ts'
 import type { Adjust, Append, Write } from './write.ts'
 
 export interface Change extends Write {
@@ -55,12 +56,29 @@ export function newestKey(list: ListName, { id, kind, createdAt }: Listed): stri
 export function findPlaced(list: ListName, object: Listed, database: Pick<Database, 'get'>) {
   const key = newestKey(list, object)
   const text = database.get(key)
-  return { key, text, placed: text === undefined ? undefined : (JSON.parse(text) as Placed) }
+  return { key, text, placed: text === undefined ? undefined : parseRow<Placed>(text) }
+}
+
+/** What stands in a list for a version of an object. */
+export interface ListEntry {
+  readonly id: string
+  readonly version: number
+  /** In a box: who forwarded it. */
+  readonly by?: string
+  /** True for a deletion. */
+  readonly deleted?: true
+}
+
+export function entryText(
+  { id, version }: Pick<ListEntry, 'id' | 'version'>,
+  more: Partial<ListEntry> = {},
+): string {
+  return JSON.stringify({ id, version, ...more })
 }
 
 export interface Listing {
   /** Members of the entry besides id and version. */
-  readonly more?: object
+  readonly more?: Partial<ListEntry>
   /** By how much the bytes of the list change. */
   readonly bytes?: number
   /** True for an object that was not here before: then it stands in no list, and none is looked at. */
@@ -85,10 +103,11 @@ export function enlist(
   if (placed?.version === version && object.deleted !== true) return
   if (!isNew) holdAs(change, key, text)
   if (placed !== undefined) change.dels.push(keyOf.entry(name, placed.n))
+  // What stands for a deletion is in no order of making, and says so itself.
   const isListed = object.deleted !== true
   if (!isListed && placed !== undefined) change.dels.push(key)
   const placeAt = (n: number): string => JSON.stringify({ id, version, n } satisfies Placed)
-  const value = JSON.stringify({ id, version, ...more })
+  const value = entryText({ id, version }, { ...more, ...(isListed ? {} : { deleted: true }) })
   change.appends.push({
     list: name,
     value,

@@ -6,8 +6,17 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
-import { readDamage } from './damage.ts'
-import { createEngine, type Engine, makeFolder, type Row, reasonOf, takeLock } from './engine.ts'
+import { readDamage, requireCurrent } from './damage.ts'
+import {
+  createEngine,
+  type Engine,
+  makeFolder,
+  type Row,
+  readOn,
+  reasonOf,
+  takeLock,
+  unreadable,
+} from './engine.ts'
 import { GroupBatch } from './group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 import { Memory } from './memory.ts'
@@ -22,9 +31,12 @@ export interface ScanOptions {
 
 /** All rows of the store as they were at one moment, whatever is written meanwhile. */
 export interface Snapshot extends AsyncDisposable {
-  count(signal: AbortSignal): Promise<number>
+  /** How many rows a range has; without one, all. */
+  count(signal: AbortSignal, range?: Range): Promise<number>
   /** In order of keys. */
-  batches(): AsyncGenerator<readonly Row[], void>
+  batches(range?: Range): AsyncGenerator<readonly Row[], void>
+  /** @throws {FmtpError} FMTP_STORE where the disk gives something unreadable */
+  get(key: string): string | undefined
 }
 
 /** How a store is opened, and what happens to it, for who logs it. */
@@ -61,8 +73,6 @@ interface Waiting {
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
-/** Rows that are read from a snapshot at once. */
-const batchRows = 1000
 /** How long a reader waits for a store that is being opened again. */
 const readWaitMs = 2000
 /** A writer that is told to come back does not come sooner. */
@@ -121,7 +131,7 @@ export class Database implements AsyncDisposable {
     let database: Database | undefined
     try {
       lock = await takeLock(makeFolder(join(path, 'lock')))
-      makeFolder(join(path, 'store'))
+      requireCurrent(makeFolder(join(path, 'store')))
       removeProbe(path)
       database = new Database(path, lock, { onAppended, watch })
       await database.#level.open()
@@ -177,15 +187,24 @@ export class Database implements AsyncDisposable {
 
   /**
    * What is read again and again, such as the objects of a blog's first page, comes from memory.
-   * @throws {FmtpError} FMTP_BUSY in the moment in which the store is opened again
+   * @throws {FmtpError} FMTP_BUSY in the moment in which the store is opened again, FMTP_STORE where the disk gives something
+   * unreadable
    */
   get(key: string): string | undefined {
     const known = this.#memory.findValue(key)
     if (known !== undefined) return known ?? undefined
     this.#requireOpen()
-    const value = this.#level.getSync(key)
+    const value = this.#read(key)
     this.#memory.keepValue(key, value)
     return value
+  }
+
+  #read(key: string): string | undefined {
+    try {
+      return this.#level.getSync(key)
+    } catch (cause) {
+      throw unreadable(cause)
+    }
   }
 
   head(list: ListName): Head {
@@ -254,19 +273,25 @@ export class Database implements AsyncDisposable {
     const level = this.#level
     const snapshot = level.snapshot()
     return {
-      async count(signal) {
-        await using keys = level.keys({ snapshot, highWaterMarkBytes })
+      async count(signal, range = {} as Range) {
+        await using keys = level.keys({ ...range, snapshot, highWaterMarkBytes })
         let count = 0
-        for (let batch = await keys.nextv(batchRows); batch.length > 0; batch = await keys.nextv(batchRows)) {
+        for (let batch = await readOn(keys); batch.length > 0; batch = await readOn(keys)) {
           signal.throwIfAborted()
           count += batch.length
         }
         return count
       },
-      async *batches() {
-        await using rows = level.iterator({ snapshot, highWaterMarkBytes })
-        for (let batch = await rows.nextv(batchRows); batch.length > 0; batch = await rows.nextv(batchRows))
-          yield batch
+      async *batches(range = {} as Range) {
+        await using rows = level.iterator({ ...range, snapshot, highWaterMarkBytes })
+        for (let batch = await readOn(rows); batch.length > 0; batch = await readOn(rows)) yield batch
+      },
+      get(key) {
+        try {
+          return level.getSync(key, { snapshot })
+        } catch (cause) {
+          throw unreadable(cause)
+        }
       },
       [Symbol.asyncDispose]: () => snapshot.close(),
     }

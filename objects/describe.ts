@@ -2,13 +2,14 @@
  * All that a new version of an object changes in the store besides boxes (docs/architecture.md): its text and credential,
  * the digest of what it replaces, its lists, its place in the thread, and the answers that waited for it.
  */
-import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import { attach } from './attached.ts'
 import { uncache } from './cached.ts'
 import { addTo, type Change, enlist, findPlaced, holdAs, newChange, unlist } from './change.ts'
 import { keyOf, type ListName, listOf } from './layout.ts'
+import { isLasting, ownRows, publicLists } from './own-rows.ts'
 import { findPlace, topOf } from './place.ts'
+import { parseRow } from './row.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
 import type { Before, Store } from './store.ts'
 
@@ -16,7 +17,7 @@ import type { Before, Store } from './store.ts'
 export type Coming = 'made' | 'taken' | 'fetched'
 
 /** Answers that wait for one object, and those that one commit joins: more wait on. */
-const waitingMost = 1000
+export const waitingMost = 1000
 
 export function describe(
   verified: VerifiedObject,
@@ -26,40 +27,46 @@ export function describe(
 ): Change {
   const { object, atRest } = verified
   const change = newChange()
+  // Of one that was put aside, the rows are here still.
+  const isNew = before === undefined && !store.isAside(object.id)
   addTo(change, store.objectWrite(verified, before?.text))
-  if (before !== undefined && before.text !== atRest) replace(change, object, before)
+  if (before?.text !== atRest) replace(change, object, before?.object, coming === 'made')
   // It is the same text, so that the condition on it would not notice that the object is being removed.
   if (before?.text === atRest) change.absent.push(keyOf.leaving(object.id))
   if (before !== undefined && coming === 'taken') uncache(change, object.id, store.database)
-  if (object.expiresAt !== undefined && before?.object.expiresAt !== object.expiresAt)
-    change.puts.push([keyOf.expires(Date.parse(object.expiresAt), object.id), ''])
   if (before?.text !== atRest) {
     const attaching = { before: before?.object, object, isProven: coming === 'made' }
     attach(change, object.id, attaching, store.database)
   }
-  if (coming === 'made') listPublicly(change, object, before, store)
-  placeInThread(change, verified, before, { coming, store })
-  if (object.kind === 'mark' && coming === 'made') keepFavourite(change, object)
+  if (coming === 'made') listPublicly(change, object, { before, isNew }, store)
+  placeInThread(change, verified, { coming, isNew, store })
   return change
 }
 
-/** What is known of the version before. */
-function replace(change: Change, object: FmtpObject, { object: old }: Before): void {
-  const { expiresAt } = old
-  if (expiresAt !== undefined && expiresAt !== object.expiresAt)
-    change.dels.push(keyOf.expires(Date.parse(expiresAt), old.id))
+/** Rows of the version before give way to those of this one; only its digest is remembered. */
+function replace(
+  change: Change,
+  object: FmtpObject,
+  old: Before['object'] | undefined,
+  isMade: boolean,
+): void {
+  const now = ownRows(object, isMade)
+  change.puts.push(...now)
+  if (old === undefined) return
+  for (const key of ownRows(old, isMade).keys()) if (!now.has(key) && !isLasting(key)) change.dels.push(key)
   const digest = sealedDigest(old)
   if (topOf(old) !== undefined && digest !== sealedDigest(object))
     change.puts.push([keyOf.digest(old.id, digest), String(old.version)])
 }
 
-function listPublicly(change: Change, object: FmtpObject, before: Before | undefined, store: Store): void {
-  // Of users there are views, which are asked for by address.
-  if (object.kind === 'user') return
-  const owner = object.owner as Name
-  const names = isAddressName(owner) ? [owner, domainOf(owner)] : [owner]
-  for (const name of names.map(each => listOf.public(each))) {
-    if (object.public === true) enlist(change, name, object, { isNew: before === undefined }, store.database)
+function listPublicly(
+  change: Change,
+  object: FmtpObject,
+  { before, isNew }: { readonly before: Before | undefined; readonly isNew: boolean },
+  store: Store,
+): void {
+  for (const name of publicLists(object)) {
+    if (object.public === true) enlist(change, name, object, { isNew }, store.database)
     else if (before?.object.public === true) unlist(change, name, object, store.database)
   }
 }
@@ -67,18 +74,15 @@ function listPublicly(change: Change, object: FmtpObject, before: Before | undef
 function placeInThread(
   change: Change,
   verified: VerifiedObject,
-  before: Before | undefined,
-  { coming, store }: { readonly coming: Coming; readonly store: Store },
+  { coming, isNew, store }: { readonly coming: Coming; readonly isNew: boolean; readonly store: Store },
 ): void {
   const { object } = verified
   const top = topOf(object)
   if (top === undefined) return
   const { database } = store
-  const isNew = before === undefined
   const thread = listOf.thread(top)
   // What was only fetched stands in no thread; what stands there follows its versions, however they come.
   if (coming === 'fetched' && (isNew || findPlaced(thread, object, database).text === undefined)) return
-  if (coming === 'made') change.puts.push([keyOf.spoke(top, object.owner), ''])
   const place = findPlace(object, store.places)
   if (!place.isJoined) {
     wait(change, object, place.waitsFor, store)
@@ -140,13 +144,6 @@ function join(change: Change, { object, digest }: VerifiedObject, thread: ListNa
   }
 }
 
-function parseWaiting(text: string | undefined): readonly string[] {
-  return text === undefined ? [] : (JSON.parse(text) as string[])
-}
-
-function keepFavourite(change: Change, object: FmtpObject): void {
-  const { about, kept } = object as FmtpObject & { readonly about?: string; readonly kept?: boolean }
-  if (about === undefined) return
-  if (kept === true) change.puts.push([keyOf.kept(about, object.owner), object.id])
-  else change.dels.push(keyOf.kept(about, object.owner))
+export function parseWaiting(text: string | undefined): readonly string[] {
+  return text === undefined ? [] : parseRow<string[]>(text)
 }

@@ -6,8 +6,12 @@ import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Level } from 'level'
 import { FmtpError } from '../schemas/failures.ts'
+import { repairAdvice } from './damage.ts'
 
 export type Engine = Level<string, string>
+
+/** Rows that are read of an iterator at once. */
+const batchRows = 1000
 
 /** One row of a store. */
 export type Row = readonly [key: string, value: string]
@@ -71,11 +75,48 @@ export function isLocked(thrown: unknown): boolean {
   return inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED'
 }
 
+/**
+ * Has LevelDB make the store of a data folder anew from what it can read of its files, while no process has it.
+ * @throws {FmtpError} FMTP_STORE
+ */
+export async function rebuildStore(folder: string): Promise<void> {
+  let lock: Engine | undefined
+  try {
+    lock = await takeLock(makeFolder(join(folder, 'lock')))
+    // Declared of its other name only.
+    await (Level as unknown as { repair(location: string): Promise<void> }).repair(join(folder, 'store'))
+  } catch (cause) {
+    throw new FmtpError('FMTP_STORE', `${folder} can not be repaired: ${reasonOf(cause)}`, { cause })
+  } finally {
+    await lock?.close()
+  }
+}
+
+/** The next rows of an iterator. @throws {FmtpError} FMTP_STORE where the disk gives something unreadable */
+export async function readOn<T>(iterator: { nextv(size: number): Promise<T[]> }): Promise<T[]> {
+  try {
+    return await iterator.nextv(batchRows)
+  } catch (cause) {
+    throw unreadable(cause)
+  }
+}
+
+export function unreadable(cause: unknown): FmtpError {
+  return new FmtpError('FMTP_STORE', `the store can not be read: ${reasonOf(cause)}`, { cause })
+}
+
+/** True for what is thrown where files of the store are missing, or hold what LevelDB did not write. */
+export function isDamaged(thrown: unknown): boolean {
+  const inner = innermost(thrown)
+  return inner instanceof Error && /corrupt|missing|CURRENT|MANIFEST|No such file/i.test(inner.message)
+}
+
 /** What a person is told of an error of the engine or the disk. */
 export function reasonOf(cause: unknown): string {
   if (isLocked(cause)) return 'is another server running on it?'
   const inner = innermost(cause)
-  return inner instanceof Error ? inner.message : String(inner)
+  const told = inner instanceof Error ? inner.message : String(inner)
+  return isDamaged(cause) ? `${told}.\n${repairAdvice}` : told
 }
 
 function innermost(thrown: unknown): unknown {

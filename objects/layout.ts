@@ -9,6 +9,7 @@
  *     cached <id>                          a foreign object that nobody here asked to keep: bytes, when it was used
  *     used <unix ms> <id>                  the same, by the time at which it was used
  *     leaving <id>                         an object that is about to be removed
+ *     damaged <key>                        what stood under this key of an object or view, and is not what was written
  *     retention <address>                  for how many days a user of ours keeps messages
  *     absent <name>                        unix ms at which a home said that there is no such user
  *     boxed <id> <address>                 the user has this object: version, when it came, who forwarded it
@@ -56,6 +57,7 @@ export const keyOf = {
   cached: (id: string) => key('cached', id),
   used: (usedAtMs: number, id: string) => key('used', padded(usedAtMs, msDigits), id),
   leaving: (id: string) => key('leaving', id),
+  damaged: (whole: string) => key('damaged', whole),
   retention: (address: string) => key('retention', address),
   absent: (name: string) => key('absent', name),
   boxed: (address: string, id: string) => key('boxed', id, address),

@@ -2,17 +2,19 @@
  * Takes objects away again (docs/architecture.md): out of a box, and out of the store when nobody holds them. An object
  * that somebody is given at the same moment stays: the removal says first that it is coming, then looks, then removes.
  */
-import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
 import { groupIn } from './addressees.ts'
 import { attach } from './attached.ts'
 import { unbox } from './box.ts'
 import { uncache } from './cached.ts'
 import { type Change, newChange, type Placed, unlist } from './change.ts'
 import { entriesAfter, keyOf, lastPart, listOf, rangeOf } from './layout.ts'
+import { isLasting, ownRows, publicLists } from './own-rows.ts'
 import { topOf } from './place.ts'
+import { parseRow } from './row.ts'
 import type { Store } from './store.ts'
 
 const digestsMost = 10_000
+const ownEntriesMost = 100
 
 /** Takes an object out of one user's box. False where it was not there, or changed meanwhile. */
 export async function leaveBox(store: Store, id: string, address: string): Promise<boolean> {
@@ -48,14 +50,13 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   const { object, text } = before
   change.equals.push([keyOf.object(id), text], [leaving, ''])
   change.dels.push(keyOf.object(id), keyOf.foreign(id), keyOf.unjoined(id))
-  if (object.expiresAt !== undefined) change.dels.push(keyOf.expires(Date.parse(object.expiresAt), id))
+  for (const key of ownRows(object, true).keys()) if (!isLasting(key)) change.dels.push(key)
   for (const [key] of await database.scan(rangeOf('digest', id), { limit: digestsMost }))
     change.dels.push(key)
-  const owner = object.owner as Name
-  const owners = isAddressName(owner) ? [owner, domainOf(owner)] : [owner]
   const top = topOf(object)
   const lists = [
-    ...[...owners, ...groupIn(object)].map(each => listOf.public(each)),
+    ...publicLists(object),
+    ...groupIn(object).map(each => listOf.public(each)),
     ...(top === undefined ? [] : [listOf.thread(top)]),
   ]
   for (const list of lists) unlist(change, list, object, database)
@@ -73,10 +74,11 @@ async function forgetThread(change: Change, top: string, { database }: Store): P
   const key = keyOf.head(thread)
   const head = database.get(key)
   if (head === undefined) return
-  const rows = await database.scan(entriesAfter(thread, 0), { limit: 2 })
-  if (rows.some(([, value]) => (JSON.parse(value) as Placed).id !== top)) return
+  const rows = await database.scan(entriesAfter(thread, 0), { limit: ownEntriesMost })
+  if (rows.length === ownEntriesMost || rows.some(([, value]) => parseRow<Placed>(value).id !== top)) return
   change.equals.push([key, head])
-  change.dels.push(key)
+  // What says that the top was deleted stands there too.
+  change.dels.push(key, ...rows.map(([entry]) => entry))
 }
 
 /** Removals that a crash ended are done again. */

@@ -6,12 +6,15 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
+import { Aside, type OnDamaged } from './aside.ts'
+import { type AtRest, parseAtRest, withCredential } from './at-rest.ts'
 import { type Boxed, parseBoxed } from './box.ts'
-import type { Placed } from './change.ts'
+import type { ListEntry, Placed } from './change.ts'
 import { readCredential } from './credential.ts'
 import type { Database } from './database.ts'
 import { keyOf, kindsAfter, type ListName, lastPart, newestBefore, rangeOf } from './layout.ts'
 import type { PlacePorts } from './place.ts'
+import { findRow } from './row.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
 import type { Write } from './write.ts'
 
@@ -21,7 +24,7 @@ import type { Write } from './write.ts'
  */
 export interface Before {
   readonly text: string
-  readonly object: Omit<FmtpObject, 'encryptedKey'>
+  readonly object: AtRest
 }
 
 /** One entry of a list with the number that a cursor takes. */
@@ -68,9 +71,11 @@ export class Store {
   readonly database: Database
   /** Objects by their key, whole: an object that came a moment ago is read several times. Held against the disk's text. */
   readonly #recent = new BoundedMap<string, Recent>(recentMost)
+  readonly #aside: Aside
 
-  constructor(database: Database) {
+  constructor(database: Database, onDamaged: OnDamaged = () => undefined) {
     this.database = database
+    this.#aside = new Aside(database, onDamaged)
   }
 
   /** The current version of an object, with the newest credential of the key that sealed it. */
@@ -113,8 +118,17 @@ export class Store {
 
   /** The current version as it is at rest, for a door that may replace it. */
   findBefore(id: string): Before | undefined {
-    const text = this.findText(id)
-    return text === undefined ? undefined : { text, object: JSON.parse(text) as Before['object'] }
+    return this.#readAtRest(keyOf.object(id))
+  }
+
+  /** The same of a view of a user of ours. */
+  findViewBefore(view: string, address: string): Before | undefined {
+    return this.#readAtRest(keyOf.view(view, address))
+  }
+
+  /** True for an object that was found damaged: its text is elsewhere, and the rows that name it are here still. */
+  isAside(id: string): boolean {
+    return this.#aside.has(id)
   }
 
   /** True where the current version of an object, or one that it replaced, has this digest. */
@@ -160,11 +174,12 @@ export class Store {
   /** Entries of a list after a number, oldest first. An entry that is not current any more is for the reader to skip. */
   async readList(list: ListName, after: number, limit: number): Promise<Page> {
     const rows = await this.database.entries(list, after, limit)
-    const entries = rows.map(({ number, value }) => {
-      const { id, version } = JSON.parse(value) as { id: string; version: number }
-      return { number, id, version }
+    const entries = rows.flatMap(({ number, value }) => {
+      const entry = findRow<ListEntry>(value)
+      if (entry === undefined) this.#aside.tell(keyOf.entry(list, number))
+      return entry === undefined ? [] : [{ number, id: entry.id, version: entry.version }]
     })
-    return { entries, last: entries.at(-1)?.number ?? after, isComplete: rows.length < limit }
+    return { entries, last: rows.at(-1)?.number ?? after, isComplete: rows.length < limit }
   }
 
   /**
@@ -182,10 +197,12 @@ export class Store {
     const kinds = kind === undefined ? await this.#kindsIn(list) : [kind]
     const read = async (one: string): Promise<NewestEntry[]> => {
       const rows = await this.database.scan(newestBefore(list, one, before), { limit, isReverse: true })
-      return rows.map(([key, value]) => ({
-        position: lastPart(key),
-        id: (JSON.parse(value) as Placed).id,
-      }))
+      return rows.map(([key, value]) => {
+        const placed = findRow<Placed>(value)
+        if (placed === undefined) this.#aside.tell(key)
+        // Nothing has an empty id: its reader goes on behind it.
+        return { position: lastPart(key), id: placed?.id ?? '' }
+      })
     }
     const entries = (await Promise.all(kinds.map(read))).flat()
     return entries.sort((left, right) => (left.position < right.position ? 1 : -1)).slice(0, limit)
@@ -204,12 +221,14 @@ export class Store {
 
   /** What every commit of an object writes: its text, on condition that nothing came between, and its credential. */
   objectWrite(verified: VerifiedObject, before: string | undefined): Write & { puts: [string, string][] } {
-    const key = keyOf.object(verified.object.id)
+    const { id } = verified.object
+    const key = keyOf.object(id)
     const isNew = before !== verified.atRest
     if (isNew) this.#remember(verified)
     return {
       ...(before === undefined ? { absent: [key] } : { equals: [[key, before]] }),
       puts: isNew ? [[key, verified.atRest], ...this.credentialPuts(verified)] : [],
+      ...(before === undefined && this.isAside(id) ? { dels: [keyOf.damaged(key)] } : {}),
     }
   }
 
@@ -235,24 +254,26 @@ export class Store {
     const recent = this.#recent.get(key)
     if (recent?.text === text && this.database.get(recent.credential) === recent.object.encryptedKey)
       return recent.object
-    const atRest = JSON.parse(text) as Omit<FmtpObject, 'encryptedKey'>
-    const credential = keyOf.credential(readJws(atRest.hash, 'fmtp-hash')?.kid ?? '', atRest.owner)
+    const atRest = recent?.text === text ? parseAtRest(text) : this.#aside.findIntact(key, text)
+    const kid = atRest && readJws(atRest.hash, 'fmtp-hash')?.kid
+    if (atRest === undefined || kid === undefined) return undefined
+    const credential = keyOf.credential(kid, atRest.owner)
     const encryptedKey = this.database.get(credential)
     if (encryptedKey === undefined) return undefined
-    const object = withMember(atRest, 'encryptedKey', encryptedKey)
+    const object = withCredential(atRest, encryptedKey)
     if (text.length <= recentChars) this.#recent.set(key, { text, credential, object })
     return object
+  }
+
+  #readAtRest(key: string): Before | undefined {
+    const text = this.database.get(key)
+    if (text === undefined) return undefined
+    const isKnown = this.#recent.get(key)?.text === text
+    const object = isKnown ? parseAtRest(text) : this.#aside.findIntact(key, text)
+    return object && { text, object }
   }
 }
 
 function endOf(credential: string): number {
   return readCredential(credential)?.payload.exp ?? 0
-}
-
-/** Adds a member at its place in the order of names, so that the canonical form stays cheap. */
-function withMember(atRest: object, name: string, value: string): FmtpObject {
-  const entries = Object.entries(atRest)
-  const at = entries.findIndex(([other]) => other > name)
-  entries.splice(at === -1 ? entries.length : at, 0, [name, value])
-  return Object.fromEntries(entries) as FmtpObject
 }

@@ -39,6 +39,8 @@ export interface CoreOptions {
   readonly keepsVersion?: boolean
   /** What happens to our keys and to the store, for the log. */
   onEvent?(event: string, record: Readonly<Record<string, unknown>>): void
+  /** Something else stands under this key than was written. */
+  onDamaged?(key: string): void
 }
 
 /**
@@ -64,7 +66,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
       config.data,
       clock.now(),
     )
-    const store = new Store(database)
+    const store = new Store(database, options.onDamaged)
     const accounts = new Accounts({ store, domains, clock })
     const { servers } = config.dns
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')

@@ -8,8 +8,8 @@ import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import type { Clock } from '../objects/clock.ts'
-import { damageAdvice } from '../objects/damage.ts'
-import { keyOf, listOf } from '../objects/layout.ts'
+import { damageAdvice, objectAdvice, rowAdvice } from '../objects/damage.ts'
+import { keyOf, lastPart, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createElder } from '../routing/elder.ts'
@@ -87,7 +87,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     loudEvents.has(event) ? log.error(record, event) : log.info(record, event)
   const closing = new Closing()
   try {
-    const core = closing.use(await openCore(config, { ...options, onEvent }))
+    const onDamaged = (key: string): void => {
+      const isObject = /^(object|view) /.test(key)
+      log.error(
+        { key, id: lastPart(key), advice: isObject ? objectAdvice : rowAdvice },
+        isObject ? 'object.damaged' : 'index.damaged',
+      )
+    }
+    const core = closing.use(await openCore(config, { ...options, onEvent, onDamaged }))
     const { clock, database, hints, domains, store, accounts, resolver, rotation } = core
     if (database.damage.length > 0)
       log.error({ lines: database.damage, advice: damageAdvice }, 'store.damage')

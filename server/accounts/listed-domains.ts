@@ -9,7 +9,7 @@ import type { User } from '../../schemas/user.ts'
 const listed = /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/
 
 /** `poe.net` or `*.edu`, as a pattern ends in it. One that stands for more than the domains below one names none. */
-function listedDomains(user: Pick<User, 'whitelist'> | undefined): ReadonlySet<string> {
+export function listedDomains(user: Pick<User, 'whitelist'> | undefined): ReadonlySet<string> {
   const ends = (user?.whitelist ?? []).map(pattern =>
     pattern.slice(pattern.lastIndexOf('@') + 1).toLowerCase(),
   )

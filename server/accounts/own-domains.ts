@@ -4,14 +4,14 @@
  */
 import { join } from 'node:path'
 import { readCredential } from '../../objects/credential.ts'
-import { type KeyPair, recordKeyOf, signerOf } from '../../objects/keys.ts'
+import { type KeyPair, recordKeyOf, signerOf, verifierOf } from '../../objects/keys.ts'
 import type { DomainKey } from '../../objects/seal.ts'
 import { vouchFor } from '../../objects/successors.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Successor } from '../../schemas/frame.ts'
 import type { Domain } from '../../schemas/names.ts'
-import type { Signer } from '../../wire/jws.ts'
+import type { Signer, Verifier } from '../../wire/jws.ts'
 import { KeyFolder } from './key-folder.ts'
 
 /** `next`: signs when DNS shows it; `old`: signed once, and is believed while what it signed lives. */
@@ -121,6 +121,12 @@ export class OwnDomain {
     const key = this.#keys.get(selector)
     if (key === undefined) throw new FmtpError('FMTP_NOT_FOUND', `${this.domain} has no key ${selector}`)
     return key
+  }
+
+  /** The public side of a key that is here, or was until it was deleted. */
+  findVerifier(selector: string): Verifier | undefined {
+    const successor = this.#successors.get(selector)
+    return this.#keys.get(selector)?.key.verifier ?? (successor && verifierOf(successor.key))
   }
 
   stateOf(selector: string): KeyState {

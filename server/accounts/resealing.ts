@@ -128,12 +128,10 @@ function findResealed(
   id: string,
   { thumbprint, home, store }: Task,
 ): { readonly verified: VerifiedObject; readonly write: Write } | undefined {
-  const text = store.findText(id)
-  if (text === undefined) return undefined
-  const object = JSON.parse(text) as FmtpObject
-  if (readJws(object.hash, 'fmtp-hash')?.kid !== thumbprint) return undefined
-  const verified = sealObject(object, home)
-  return { verified, write: store.objectWrite(verified, text) }
+  const before = store.findBefore(id)
+  if (before === undefined || readJws(before.object.hash, 'fmtp-hash')?.kid !== thumbprint) return undefined
+  const verified = sealObject(before.object as FmtpObject, home)
+  return { verified, write: store.objectWrite(verified, before.text) }
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

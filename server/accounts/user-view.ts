@@ -36,9 +36,8 @@ export function viewWrite(
   { store, home, nowMs }: ViewPorts,
 ): Omit<AttachedWrite, 'dels'> {
   const key = keyOf.view('everyone', user.owner)
-  const text = store.database.get(key)
+  const { text, object: before } = store.findViewBefore('everyone', user.owner) ?? {}
   const composed = everyonesView(user, [...keys].sort())
-  const before = text === undefined ? undefined : (JSON.parse(text) as User)
   if (before !== undefined) {
     const { version: _, hash: __, ...old } = before
     if (canonicalText(old) === canonicalText(composed)) return { absent: [], equals: [], puts: [] }

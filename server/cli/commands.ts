@@ -28,6 +28,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./backup.ts')).restore(args),
   },
   {
+    name: 'verify',
+    takes: '[--config FILE] [--json] [--repair]',
+    does: 'rereads every object, index and blob, also while the server runs; --repair makes indexes anew, without it',
+    run: async args => (await import('./verify.ts')).verify(args),
+  },
+  {
     name: 'key',
     takes: 'list [DOMAIN] | rotate [DOMAIN] [--now] | retire SELECTOR [--force]  [--config FILE] [--json]',
     does: "shows a domain's keys, begins the change to a new one, deletes an old one",

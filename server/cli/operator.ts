@@ -4,12 +4,13 @@ import { FmtpError } from '../../schemas/failures.ts'
 import type { ActionPorts } from '../control/actions.ts'
 import { createProgressBar } from './progress.ts'
 
-/** Runs the work of a command and tells its outcome. Resolves with the exit status. */
+/** Runs the work of a command and tells its outcome. Resolves with the exit status: 0 where the result is good. */
 export async function operate<R extends object>(
   name: string,
   isJson: boolean,
   work: (ports: ActionPorts) => Promise<R>,
   tell: (result: R) => string,
+  isGood: (result: R) => boolean = () => true,
 ): Promise<number> {
   const controller = new AbortController()
   const stop = (): void =>
@@ -21,7 +22,7 @@ export async function operate<R extends object>(
     const result = await work({ onProgress: bar.show, signal: controller.signal })
     bar.end()
     process.stdout.write(`${isJson ? JSON.stringify(result) : tell(result)}\n`)
-    return 0
+    return isGood(result) ? 0 : 1
   } catch (thrown) {
     bar.end()
     if (!(thrown instanceof FmtpError)) throw thrown

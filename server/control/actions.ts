@@ -5,6 +5,7 @@
 import { FmtpError } from '../../schemas/failures.ts'
 import { backUp } from '../backup/backup.ts'
 import type { Core } from '../core.ts'
+import { verifyStore } from '../verify/verify.ts'
 import { keyActions } from './key-actions.ts'
 
 /** How far an action is. */
@@ -32,6 +33,7 @@ export function createActions(core: Core): ControlActions {
   return {
     ...keyActions(core),
     backup: (args, ports) => backUp(core, args, ports),
+    verify: (_, ports) => verifyStore(core, ports),
     status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),
   }
 }

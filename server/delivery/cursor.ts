@@ -4,9 +4,10 @@
  */
 
 import { keyOf, type ListName } from '../../objects/layout.ts'
+import { findRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Entry } from '../../objects/write.ts'
-import type { OutboxEntry } from './outbox.ts'
+import { noEntry, type OutboxEntry } from './outbox.ts'
 
 export interface NumberedEntry {
   readonly number: number
@@ -62,7 +63,7 @@ export class Cursor {
       this.#next = row.number
       // Settled already, before an earlier one was given back.
       if (!this.#finished.has(this.#next))
-        return { number: this.#next, entry: JSON.parse(row.value) as OutboxEntry }
+        return { number: this.#next, entry: findRow<OutboxEntry>(row.value) ?? noEntry }
     }
     return undefined
   }

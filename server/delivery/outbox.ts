@@ -31,6 +31,9 @@ export function callerOf({ id, by }: Pick<OutboxEntry, 'id' | 'by'>): Domain {
   return domainOf(by ?? ownerOf(id as ObjectId))
 }
 
+/** Stands for an entry that the disk does not give back: it is settled at once, and the others are not kept waiting. */
+export const noEntry: OutboxEntry = { id: '', version: 0, for: [], atMs: 0 }
+
 /** Recipients by their domain, in the order in which they were named. */
 function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly Address[]> {
   const domains = new Map<Domain, Address[]>()

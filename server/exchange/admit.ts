@@ -223,6 +223,10 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
   }
 
+  function isStored(id: string): boolean {
+    return store.findText(id) !== undefined && !store.isAside(id)
+  }
+
   function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing): JudgedWithResult {
     const { object, atRest } = verified
     if (!ports.isOwnDomain(domainOf(recipient))) {
@@ -233,7 +237,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const from = { session: nameOf(standing), bytes: atRest.length }
     const judgement = judge(object, recipient, from, ports)
     const boxed = store.findBoxedText(recipient, object.id)
-    const isHere = boxed !== undefined && versionOf(boxed) === object.version
+    // What was put aside as damaged is not here, whatever the box says.
+    const isHere = boxed !== undefined && versionOf(boxed) === object.version && isStored(object.id)
     return { recipient, judgement, boxed, result: resultOf(recipient, judgement, isHere) }
   }
 }

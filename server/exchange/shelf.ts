@@ -166,14 +166,16 @@ export function createShelf(ports: ShelfPorts): Shelf {
   /** Says first that it is coming, so that nobody names the blob from then on; then looks, then removes. */
   async function removeLoose(sha256: string, since: string): Promise<boolean> {
     const [leaving, loose] = [keyOf.blobLeaving(sha256), keyOf.loose(sha256)]
-    await database.commit([{ puts: [[leaving, '']] }])
+    const [isLeaving] = await database.commit([{ equals: [[loose, since]], puts: [[leaving, '']] }])
+    if (isLeaving !== true) return false
     try {
       const owners = new Set((await claimsOn(sha256)).map(([id]) => id.slice(id.indexOf('.') + 1)))
       const uploads = await database.scan(rangeOf('uploaded', sha256), { limit: claimsMost })
       const leavingUploads = uploads.filter(([key]) => !owners.has(lastPart(key)))
       const release = {
         equals: [[loose, since] as const, ...leavingUploads],
-        dels: [loose, ...leavingUploads.map(([key]) => key)],
+        // Together: what is left of a crash is only what the next look at what is loose finishes.
+        dels: [loose, leaving, ...leavingUploads.map(([key]) => key)],
         adjusts: leavingUploads.map(([key, bytes]) => ({
           list: listOf.blobs(lastPart(key)),
           bytes: -Number(bytes),
@@ -185,7 +187,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
       }
       return await blobs.remove(sha256, async () => {
         const [isWritten] = await database.commit([
-          { ...release, dels: [...release.dels, keyOf.blob(sha256), leaving] },
+          { ...release, dels: [...release.dels, keyOf.blob(sha256)] },
         ])
         return isWritten === true
       })

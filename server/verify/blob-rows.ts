@@ -1,0 +1,183 @@
+/**
+ * Blobs: the rows that count them, and the files. Files come and go beside the snapshot, so that one that does not fit is
+ * looked at again a moment later, together with the store as it is then.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
+import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
+
+interface BlobRow {
+  readonly bytes: number
+  readonly atMs: number
+}
+
+function findBlob(sight: Sight, sha256: string): BlobRow | undefined {
+  const row = sight.findRow<BlobRow>(keyOf.blob(sha256))
+  return row !== undefined && areWhole(row.bytes, row.atMs) ? row : undefined
+}
+
+export async function checkBlob(sight: Sight, key: string, value: string): Promise<void> {
+  const [sha256] = partsOf(key)
+  if (findBlob(sight, sha256) === undefined) return
+  if (sight.get(keyOf.loose(sha256)) !== undefined) return
+  if (!(await sight.hasRows(rangeOf('attached', sha256))))
+    sight.expect(keyOf.loose(sha256), '0', `no object names it, and ${value.slice(0, 40)} is here`)
+}
+
+export function checkUploaded(sight: Sight, key: string, value: string): void {
+  const [sha256, address] = partsOf(key)
+  if (!sight.isOurs(address)) {
+    sight.stray(key, `there is no user ${address}`)
+    return
+  }
+  const blob = findBlob(sight, sha256)
+  const bytes = blob?.bytes ?? (isWhole(value) ? Number(value) : 0)
+  sight.addBytes(listOf.blobs(address), bytes)
+  if (blob !== undefined && value !== String(bytes))
+    sight.find('count-wrong', key, `says ${value.slice(0, 20)} of ${bytes} bytes`, {
+      puts: [[key, String(bytes)]],
+    })
+  else if (sight.get(keyOf.blob(sha256)) === undefined) {
+    const puts = [[keyOf.blob(sha256), JSON.stringify({ bytes, atMs: 0 })] as const]
+    sight.find('entry-missing', keyOf.blob(sha256), `${address} has put it here`, { puts })
+  }
+}
+
+export function checkLoose(sight: Sight, key: string, value: string): void {
+  const [sha256] = partsOf(key)
+  if (sight.get(keyOf.blob(sha256)) === undefined && sight.get(keyOf.blobLeaving(sha256)) === undefined)
+    sight.stray(key, 'is no blob')
+  else if (!isWhole(value)) sight.expect(key, '0', 'says since when no object names it')
+}
+
+export function checkBlobLeaving(sight: Sight, key: string): void {
+  const [sha256] = partsOf(key)
+  if (sight.get(keyOf.loose(sha256)) === undefined) sight.stray(key, 'is said to go, and is not loose')
+}
+
+export interface BlobCounts {
+  readonly files: number
+  readonly bytes: number
+  /** Half of a file each: uploads under way, or cut off by a kill. */
+  readonly drafts: number
+  /** Files that were found damaged, now or before. */
+  readonly aside: number
+}
+
+export interface BlobFilesOptions {
+  readonly folder: string
+  /** The store as it is now. */
+  readonly get: (key: string) => string | undefined
+  readonly signal: AbortSignal
+  readonly isRepairing: boolean
+  readonly onProgress: (files: number) => void
+}
+
+/** What does not fit at first sight: a name of a file, or of a row. */
+type Suspect = readonly [code: 'blob-damaged' | 'blob-missing' | 'blob-stray', sha256: string]
+
+// How long an upload is between its file and its row, and a removal between its row and its file.
+const momentMs = 1500
+const namePattern = /^[A-Za-z0-9_-]{43}$/
+
+/** Reads every file, and looks for that of every row. */
+export async function checkBlobFiles(sight: Sight, options: BlobFilesOptions): Promise<BlobCounts> {
+  const { folder, signal, onProgress } = options
+  const suspects: Suspect[] = []
+  let [files, bytes] = [0, 0]
+  for (const name of namesIn(folder)) {
+    signal.throwIfAborted()
+    const found = namePattern.test(name) ? await findHash(fileOf(folder, name)) : undefined
+    if (found === undefined && namePattern.test(name)) continue
+    files++
+    bytes += found?.bytes ?? 0
+    if (found?.sha256 !== name) suspects.push(['blob-damaged', name])
+    else if (sight.get(keyOf.blob(name)) === undefined) suspects.push(['blob-stray', name])
+    else checkSize(sight, name, found.bytes)
+    onProgress(files)
+  }
+  for await (const rows of sight.snapshot.batches(rangeOf('blob')))
+    for (const [key] of rows) {
+      const [sha256] = partsOf(key)
+      if (!existsSync(fileOf(folder, sha256))) suspects.push(['blob-missing', sha256])
+    }
+  if (suspects.length > 0 && !options.isRepairing) await sleep(momentMs, undefined, { signal })
+  for (const suspect of suspects) await judge(sight, suspect, options)
+  return { files, bytes, drafts: countIn(folder, 'drafts'), aside: countIn(folder, 'damaged') }
+}
+
+function checkSize(sight: Sight, sha256: string, bytes: number): void {
+  const key = keyOf.blob(sha256)
+  const row = findBlob(sight, sha256)
+  if (row?.bytes === bytes) return
+  const puts = [[key, JSON.stringify({ bytes, atMs: row?.atMs ?? 0 })] as const]
+  sight.find('entry-wrong', key, `its file has ${bytes} bytes`, { puts })
+}
+
+async function judge(
+  sight: Sight,
+  [code, sha256]: Suspect,
+  { folder, get, isRepairing }: BlobFilesOptions,
+): Promise<void> {
+  const file = fileOf(folder, sha256)
+  const [hasRow, hasFile] = [get(keyOf.blob(sha256)) !== undefined, existsSync(file)]
+  if (code === 'blob-missing') {
+    if (hasRow && !hasFile)
+      sight.find(code, keyOf.blob(sha256), 'its file is not there: put it back from a backup, or upload it')
+  } else if (code === 'blob-stray') {
+    if (hasRow || !hasFile) return
+    // Somebody has put it here, or names it: only its row is missing.
+    if (await isNamed(sight, sha256)) {
+      checkSize(sight, sha256, statSync(file).size)
+      return
+    }
+    if (isRepairing) rmSync(file)
+    sight.find(code, keyOf.blob(sha256), `${file} is of no blob that is known here`)
+  } else if (hasFile && (await findHash(file))?.sha256 !== sha256) {
+    if (isRepairing) {
+      mkdirSync(join(folder, 'damaged'), { recursive: true, mode: 0o700 })
+      renameSync(file, join(folder, 'damaged', sha256))
+    }
+    sight.find(code, keyOf.blob(sha256), `the bytes of ${file} are others: put it back from a backup`)
+  }
+}
+
+async function isNamed(sight: Sight, sha256: string): Promise<boolean> {
+  for (const sort of ['uploaded', 'attached'] as const)
+    if (await sight.hasRows(rangeOf(sort, sha256))) return true
+  return false
+}
+
+function fileOf(folder: string, name: string): string {
+  return join(folder, name.slice(0, 2), name.slice(2))
+}
+
+function* namesIn(folder: string): Generator<string> {
+  if (!existsSync(folder)) return
+  for (const start of readdirSync(folder))
+    if (start.length === 2) for (const rest of readdirSync(join(folder, start))) yield `${start}${rest}`
+}
+
+function countIn(...path: readonly [string, string]): number {
+  const folder = join(...path)
+  return existsSync(folder) ? readdirSync(folder).length : 0
+}
+
+/** `undefined`: it is gone. */
+async function findHash(
+  file: string,
+): Promise<{ readonly sha256: string; readonly bytes: number } | undefined> {
+  const hash = createHash('sha256')
+  try {
+    const { size: bytes } = statSync(file)
+    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer)
+    return { sha256: hash.digest('base64url'), bytes }
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    // The disk does not give it back.
+    return { sha256: '', bytes: 0 }
+  }
+}

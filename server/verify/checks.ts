@@ -1,0 +1,108 @@
+/** What is looked at in a row, by the first word of its key: each word of the table of keys has its check. */
+import type { Row } from '../../objects/engine.ts'
+import { keyOf } from '../../objects/layout.ts'
+import { checkBlob, checkBlobLeaving, checkLoose, checkUploaded } from './blob-rows.ts'
+import {
+  checkAttached,
+  checkBoxed,
+  checkCached,
+  checkDigest,
+  checkForeign,
+  checkOwn,
+  checkUnjoined,
+  checkUsed,
+  checkWaiting,
+} from './box-rows.ts'
+import { checkCourier, checkDue, checkIntroduced, checkRetry, checkTime } from './delivery-rows.ts'
+import { checkHead, type EntryChecks } from './lists.ts'
+import type { ObjectChecks } from './objects.ts'
+import {
+  type CredentialCounts,
+  checkAccount,
+  checkCredential,
+  checkDevice,
+  checkListed,
+  checkMade,
+  checkResealing,
+  checkRetention,
+  checkSkeleton,
+  checkToken,
+  type FindDomainKey,
+} from './people-rows.ts'
+import { checkNewest } from './places.ts'
+import type { Sight } from './sight.ts'
+
+export interface CheckParts {
+  readonly objects: ObjectChecks
+  readonly entries: EntryChecks
+  readonly credentials: CredentialCounts
+  readonly keys: { readonly isOwnDomain: (domain: string) => boolean; readonly find: FindDomainKey }
+}
+
+type RowCheck = (row: Row) => void | Promise<void>
+
+/** Names of the table of keys, as they stand in keys. */
+type Word = keyof typeof keyOf extends infer Name
+  ? Name extends 'blobLeaving'
+    ? 'blob-leaving'
+    : Name
+  : never
+
+/** In the order in which rows are looked at: deletions are noted before they are looked for, sums end with the heads. */
+export function createChecks(
+  sight: Sight,
+  { objects, entries, credentials, keys }: CheckParts,
+): Readonly<Record<Word, RowCheck>> {
+  const plain =
+    (check: (sight: Sight, key: string, value: string) => void | Promise<void>): RowCheck =>
+    ([key, value]) =>
+      check(sight, key, value)
+  const nothing: RowCheck = () => undefined
+  return {
+    entry: ([key, value]) => entries.check(key, value),
+    newest: plain(checkNewest),
+    object: row => objects.check(row),
+    view: row => objects.check(row),
+    boxed: plain(checkBoxed),
+    waiting: plain(checkWaiting),
+    unjoined: plain(checkUnjoined),
+    digest: plain(checkDigest),
+    spoke: plain(checkOwn),
+    kept: plain(checkOwn),
+    expires: plain(checkOwn),
+    foreign: plain(checkForeign),
+    cached: plain(checkCached),
+    used: plain(checkUsed),
+    attached: plain(checkAttached),
+    blob: plain(checkBlob),
+    uploaded: plain(checkUploaded),
+    loose: plain(checkLoose),
+    'blob-leaving': plain(checkBlobLeaving),
+    head: plain(checkHead),
+    credential: row => checkCredential(sight, row, keys, credentials),
+    account: plain(checkAccount),
+    made: plain(checkMade),
+    device: plain(checkDevice),
+    resealing: plain(checkResealing),
+    retention: plain(checkRetention),
+    listed: plain(checkListed),
+    skeleton: plain(checkSkeleton),
+    token: plain(checkToken),
+    introduced: plain(checkIntroduced),
+    courier: plain(checkCourier),
+    retry: plain(checkRetry),
+    due: plain(checkDue),
+    peer: plain(checkTime),
+    absent: plain(checkTime),
+    damaged: plain(checkDamaged),
+    // A removal that is under way, or is finished at the next start.
+    leaving: nothing,
+    meta: nothing,
+  }
+}
+
+/** What came again needs no reminder. */
+function checkDamaged(sight: Sight, key: string): void {
+  if (sight.get(key.slice(keyOf.damaged('').length)) === undefined)
+    sight.find('object-aside', key, 'restore a backup; what is of another domain may come again from there')
+}
