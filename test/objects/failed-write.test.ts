@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Database } from '../../objects/database.ts'
 import { GroupBatch } from '../../objects/group-batch.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
@@ -48,6 +49,7 @@ describe('a write that fails', () => {
       GroupBatch.prototype.write = write
       if (isWritten) await write.call(this)
       else await this.close()
+      await turn()
       throw new Error('EIO: fdatasync')
     }
   }
@@ -75,8 +77,11 @@ describe('a write that fails', () => {
 
   it('fails all that waits, and all that comes until the store is open again', async () => {
     failNext(false)
+    const first = database.commit([append('a')])
+    // The first batch is under way now, and what comes waits for the next.
+    await Promise.resolve()
     const results = await Promise.allSettled([
-      database.commit([append('a')]),
+      first,
       database.commit([{ puts: [['b', 'b']] }]),
       database.commit([{ puts: [['c', 'c']], isRelaxed: true }]),
     ])
@@ -104,7 +109,7 @@ describe('a write that fails', () => {
       } catch (thrown) {
         assert.ok(thrown instanceof FmtpError && thrown.code === 'FMTP_BUSY', String(thrown))
       }
-      await new Promise(setImmediate)
+      await turn()
     }
     await failing
     assert.deepEqual(new Set(await Promise.all(scans)), new Set([3000]))
