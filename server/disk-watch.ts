@@ -12,6 +12,8 @@ export interface DiskWatchPorts {
   /** The floor; 0: none. */
   readonly leastBytes: number
   readonly clock: Clock
+  /** How many bytes are free, where it is not the disk that is asked. */
+  measure?(): Promise<number>
   /** Called with `disk.full` and `disk.free`, once each time. */
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
 }
@@ -61,10 +63,9 @@ export class DiskWatch implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { folder, leastBytes, onEvent } = this.#ports
+    const { folder, leastBytes, measure = () => freeBytesOf(folder), onEvent } = this.#ports
     try {
-      const { bavail, bsize } = await statfs(folder)
-      this.#freeBytes = bavail * bsize
+      this.#freeBytes = await measure()
     } catch {
       // A disk that says nothing is not full; a store that can not be written says so itself.
       this.#freeBytes = Number.POSITIVE_INFINITY
@@ -79,4 +80,9 @@ export class DiskWatch implements AsyncDisposable {
     this.#stopping.abort()
     await this.#running
   }
+}
+
+async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
 }

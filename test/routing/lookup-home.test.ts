@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Database } from '../../objects/database.ts'
+import { keyOf } from '../../objects/layout.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
 import { Store } from '../../objects/store.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
@@ -13,7 +14,7 @@ import type { Peer } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Name, type ObjectId, parseDomain } from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
+import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { coreKinds } from '../../schemas/parse-object.ts'
 import type { Reply } from '../../wire/pairing.ts'
 import { MovableClock } from '../support/clock.ts'
@@ -25,6 +26,7 @@ const lenore = handDomain('lenore.org')
 const lost = handUser(lenore, 'lost@lenore.org')
 
 describe('lookup, by what the home answers', () => {
+  let hasRoom: boolean
   let folder: string
   let database: Database
   let clock: MovableClock
@@ -35,6 +37,7 @@ describe('lookup, by what the home answers', () => {
   let reachError: FmtpError | undefined
 
   beforeEach(async () => {
+    hasRoom = true
     folder = mkdtempSync(join(tmpdir(), 'fmtp-lookup-'))
     database = await Database.open(
       folder,
@@ -69,7 +72,7 @@ describe('lookup, by what the home answers', () => {
       findOwn: () => undefined,
       isOwnDomain: () => false,
       as: parseDomain('poe.net'),
-      hasRoom: () => true,
+      hasRoom: () => hasRoom,
       onUse: () => undefined,
       onKept: () => undefined,
       onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),
@@ -118,6 +121,27 @@ describe('lookup, by what the home answers', () => {
     database.commit = () => Promise.reject(new FmtpError('FMTP_STORE'))
     assert.equal((await find('absent')).outcome, 'absent')
     assert.ok(steps.includes('keep FMTP_STORE'), `${steps}`)
+  })
+
+  it('gives what it fetched where the disk has no room, and keeps only that something is deleted', async () => {
+    hasRoom = false
+    assert.equal((await find(handProfile(lost))).outcome, 'found')
+    assert.equal(database.get(keyOf.object('user.lost@lenore.org')), undefined)
+    assert.ok(steps.includes('keep FMTP_FULL'), `${steps}`)
+    hasRoom = true
+    const profile = handProfile(lost)
+    await find(profile)
+    clock.advance(limits.userStaleMs + 1)
+    hasRoom = false
+    const { id, kind, owner, createdAt } = profile
+    const tombstone = { id, kind, owner, createdAt, public: true, deleted: true, version: clock.now() }
+    await find(sealObject(tombstone as Unsealed, lost).object)
+    assert.match(database.get(keyOf.object('user.lost@lenore.org')) ?? '', /"deleted":true/)
+  })
+
+  it('gives what it fetched where the store can not be written', async () => {
+    database.commit = () => Promise.reject(new FmtpError('FMTP_STORE'))
+    assert.equal((await find(handProfile(lost))).outcome, 'found')
   })
 
   it('serves a stale copy where the refresh behind it fails to be kept', async () => {
