@@ -121,7 +121,7 @@ async function mendOnce(
   flush()
   await last
   // Files were put aside, and what they leave behind is looked at again.
-  writes += (result.codes['blob-damaged'] ?? 0) + (result.codes['blob-stray'] ?? 0)
+  writes += result.codes['blob-damaged'] ?? 0
   return { result, writes, hasMovedHeads }
 }
 
