@@ -92,6 +92,16 @@ async function mendOnce(
   const found = await findCore(config, isRebuilt)
   if (found === undefined) return 'unopened'
   await using core = found
+  try {
+    return await mendIn(core, ports)
+  } catch (thrown) {
+    // What LevelDB can not read it does not write to either.
+    if (isRebuilt || !isDamaged(thrown)) throw thrown
+    return 'unopened'
+  }
+}
+
+async function mendIn(core: Core, ports: ActionPorts): Promise<Round> {
   let fixes: Write[] = []
   const later: Write[] = []
   let writes = 0
@@ -105,6 +115,8 @@ async function mendOnce(
       const results = await core.database.commit(taken)
       writes += results.filter(isWritten => isWritten).length
     })
+    // Waited for at the end.
+    last.catch(() => undefined)
   }
 
   const onFix = (fix: Write): void => {
