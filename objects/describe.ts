@@ -100,11 +100,11 @@ function wait(change: Change, object: FmtpObject, parent: string, { database }: 
   const text = database.get(key)
   const waiting = parseWaiting(text)
   change.puts.push([keyOf.unjoined(object.id), parent])
-  if (waiting.includes(object.id) || waiting.length >= waitingMost) return
-  holdAs(change, key, text)
-  change.puts.push([key, JSON.stringify([...waiting, object.id])])
-  // The parent may come or join while this is written, and would not see who waits.
+  // The parent may come or join while this is written, and would not see who waits, or that it waits again.
   for (const each of [keyOf.object(parent), keyOf.unjoined(parent)]) holdAs(change, each, database.get(each))
+  holdAs(change, key, text)
+  if (waiting.includes(object.id) || waiting.length >= waitingMost) return
+  change.puts.push([key, JSON.stringify([...waiting, object.id])])
 }
 
 /** Joins the answers that waited for an object, and those that waited for them. */

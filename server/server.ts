@@ -164,6 +164,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       if (!isHit) log.info({ climb, about, ...step }, 'route')
       else if (log.isDebug) log.debug({ climb, about, ...step }, 'route')
     }
+    const blobs = await FileBlobs.open(join(config.data, 'blobs'), name =>
+      log.error({ sha256: name, advice: 'put it back from a backup' }, 'blob.damaged'),
+    )
+    // Nothing is waited for between this and the shelf that it sweeps.
     const upkeep = closing.use(
       new Upkeep({
         store,
@@ -232,9 +236,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
       boxBytes: config.limits.boxBytes,
     }
-    const blobs = await FileBlobs.open(join(config.data, 'blobs'), name =>
-      log.error({ sha256: name, advice: 'put it back from a backup' }, 'blob.damaged'),
-    )
     const shelf = createShelf({
       store,
       blobs,

@@ -53,6 +53,9 @@ function tell({ rows, signatures, credentials, blobs, findings, found }: VerifyR
           `${formatCount(credentials.foreign)} credentials are of other domains, whose keys were not asked for.`,
         ]
       : []),
+    ...(blobs.unknown > 0
+      ? [`${formatCount(blobs.unknown)} files are of no blob that is known here: a kill leaves such.`]
+      : []),
     findings === 0 ? 'all is well' : `${formatCount(findings)} findings: see "Verify" in docs/operations.md`,
   ].join('\n')
 }

@@ -3,7 +3,7 @@
  * looked at again a moment later, together with the store as it is then.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
@@ -63,7 +63,9 @@ export interface BlobCounts {
   readonly bytes: number
   /** Half of a file each: uploads under way, or cut off by a kill. */
   readonly drafts: number
-  /** Files that were found damaged, now or before. */
+  /** Whole files of which the store knows nothing: a kill leaves one behind. Nobody can have them. */
+  readonly unknown: number
+  /** Files that were put aside. */
   readonly aside: number
 }
 
@@ -77,7 +79,7 @@ export interface BlobFilesOptions {
 }
 
 /** What does not fit at first sight: a name of a file, or of a row. */
-type Suspect = readonly [code: 'blob-damaged' | 'blob-missing' | 'blob-stray', sha256: string]
+type Suspect = readonly [code: 'blob-damaged' | 'blob-missing' | 'unknown', sha256: string]
 
 // How long an upload is between its file and its row, and a removal between its row and its file.
 const momentMs = 1500
@@ -87,7 +89,7 @@ const namePattern = /^[A-Za-z0-9_-]{43}$/
 export async function checkBlobFiles(sight: Sight, options: BlobFilesOptions): Promise<BlobCounts> {
   const { folder, signal, onProgress } = options
   const suspects: Suspect[] = []
-  let [files, bytes] = [0, 0]
+  let [files, bytes, unknown] = [0, 0, 0]
   for (const name of namesIn(folder)) {
     signal.throwIfAborted()
     const found = namePattern.test(name) ? await findHash(fileOf(folder, name)) : undefined
@@ -95,7 +97,7 @@ export async function checkBlobFiles(sight: Sight, options: BlobFilesOptions): P
     files++
     bytes += found?.bytes ?? 0
     if (found?.sha256 !== name) suspects.push(['blob-damaged', name])
-    else if (sight.get(keyOf.blob(name)) === undefined) suspects.push(['blob-stray', name])
+    else if (sight.get(keyOf.blob(name)) === undefined) suspects.push(['unknown', name])
     else checkSize(sight, name, found.bytes)
     onProgress(files)
   }
@@ -105,8 +107,8 @@ export async function checkBlobFiles(sight: Sight, options: BlobFilesOptions): P
       if (!existsSync(fileOf(folder, sha256))) suspects.push(['blob-missing', sha256])
     }
   if (suspects.length > 0 && !options.isRepairing) await sleep(momentMs, undefined, { signal })
-  for (const suspect of suspects) await judge(sight, suspect, options)
-  return { files, bytes, drafts: countIn(folder, 'drafts'), aside: countIn(folder, 'damaged') }
+  for (const suspect of suspects) if (await isUnknown(sight, suspect, options)) unknown++
+  return { files, bytes, unknown, drafts: countIn(folder, 'drafts'), aside: countIn(folder, 'damaged') }
 }
 
 function checkSize(sight: Sight, sha256: string, bytes: number): void {
@@ -117,32 +119,36 @@ function checkSize(sight: Sight, sha256: string, bytes: number): void {
   sight.find('entry-wrong', key, `its file has ${bytes} bytes`, { puts })
 }
 
-async function judge(
+/** Looks once more; finds what is damaged, and gives true for a file of which nothing is known. */
+async function isUnknown(
   sight: Sight,
   [code, sha256]: Suspect,
   { folder, get, isRepairing }: BlobFilesOptions,
-): Promise<void> {
+): Promise<boolean> {
   const file = fileOf(folder, sha256)
   const [hasRow, hasFile] = [get(keyOf.blob(sha256)) !== undefined, existsSync(file)]
   if (code === 'blob-missing') {
     if (hasRow && !hasFile)
       sight.find(code, keyOf.blob(sha256), 'its file is not there: put it back from a backup, or upload it')
-  } else if (code === 'blob-stray') {
-    if (hasRow || !hasFile) return
+  } else if (code === 'unknown') {
+    if (hasRow || !hasFile) return false
     // Somebody has put it here, or names it: only its row is missing.
     if (await isNamed(sight, sha256)) {
       checkSize(sight, sha256, statSync(file).size)
-      return
+      return false
     }
-    if (isRepairing) rmSync(file)
-    sight.find(code, keyOf.blob(sha256), `${file} is of no blob that is known here`)
+    if (isRepairing) putAside(folder, sha256)
+    return !isRepairing
   } else if (hasFile && (await findHash(file))?.sha256 !== sha256) {
-    if (isRepairing) {
-      mkdirSync(join(folder, 'damaged'), { recursive: true, mode: 0o700 })
-      renameSync(file, join(folder, 'damaged', sha256))
-    }
+    if (isRepairing) putAside(folder, sha256)
     sight.find(code, keyOf.blob(sha256), `the bytes of ${file} are others: put it back from a backup`)
   }
+  return false
+}
+
+function putAside(folder: string, name: string): void {
+  mkdirSync(join(folder, 'damaged'), { recursive: true, mode: 0o700 })
+  renameSync(fileOf(folder, name), join(folder, 'damaged', name))
 }
 
 async function isNamed(sight: Sight, sha256: string): Promise<boolean> {

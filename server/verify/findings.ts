@@ -19,7 +19,6 @@ export const codes = {
   'count-wrong': 'a number or a sum of bytes is not that of what is there',
   'blob-damaged': 'the bytes of a blob are not those of its name',
   'blob-missing': 'a blob has no file',
-  'blob-stray': 'a file among the blobs has no row',
 } as const
 
 export type FindingCode = keyof typeof codes

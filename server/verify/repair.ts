@@ -93,6 +93,16 @@ async function mendOnce(
   const found = await findCore(config, isRebuilt)
   if (found === undefined) return 'unopened'
   await using core = found
+  try {
+    return await mendIn(core, ports)
+  } catch (thrown) {
+    // What LevelDB can not read it does not write to either.
+    if (isRebuilt || !isDamaged(thrown)) throw thrown
+    return 'unopened'
+  }
+}
+
+async function mendIn(core: Core, ports: ActionPorts): Promise<Round> {
   let fixes: Write[] = []
   const later: Write[] = []
   let writes = 0
@@ -106,6 +116,8 @@ async function mendOnce(
       const results = await core.database.commit(taken)
       writes += results.filter(isWritten => isWritten).length
     })
+    // Waited for at the end.
+    last.catch(() => undefined)
   }
 
   const onFix = (fix: Write): void => {
@@ -122,7 +134,7 @@ async function mendOnce(
   flush()
   await last
   // Files were put aside, and what they leave behind is looked at again.
-  writes += (result.codes['blob-damaged'] ?? 0) + (result.codes['blob-stray'] ?? 0)
+  writes += result.codes['blob-damaged'] ?? 0
   return { result, writes, hasMovedHeads }
 }
 

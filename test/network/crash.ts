@@ -10,7 +10,12 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
+import { sha256Text, signerOf } from '../../objects/keys.ts'
+import { markNonce } from '../../objects/mark.ts'
+import { sealObject } from '../../objects/seal.ts'
 import type { Address, ObjectId } from '../../schemas/names.ts'
+import type { Unsealed } from '../../schemas/object.ts'
+import { proveHttp } from '../../wire/http-proof.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
@@ -33,18 +38,17 @@ export interface CrashReport {
   readonly faults: readonly string[]
 }
 
-interface Draft {
-  readonly id: ObjectId
-  readonly body: string
-  readonly to: readonly [Address]
-  readonly parent?: string
-}
-
 interface Sent extends Known {
+  readonly id: ObjectId
   readonly owner: Address
-  readonly draft: Draft
+  /** The first of its thread. */
+  readonly top: string
+  /** What was said of it last. */
+  object: { readonly id: string; readonly kind: string; readonly deleted?: true }
   version: number | undefined
   tries: number
+  /** Somebody waits for an answer about it. */
+  isUnderWay: boolean
 }
 
 const users = ['edgar@localhost', 'lost@localhost'] as readonly string[] as readonly [Address, Address]
@@ -79,6 +83,7 @@ class Crashes {
   readonly #options: CrashOptions
   readonly #random: Random
   readonly #sent = new Map<string, Sent>()
+  readonly #blobs = new Set<string>()
   /** Acknowledged lately: what answers are given to. */
   readonly #recent: Sent[] = []
   readonly #faults: string[] = []
@@ -98,8 +103,9 @@ class Crashes {
       onRound?.(round, `${told}, ${this.#acknowledged.length} of ${this.#sent.size} messages acknowledged`)
     }
     const resent = await this.#settle()
-    const data = join(this.#folder, 'server.data')
-    const faults = [...this.#faults, ...(await findFaults(data, this.#sent))]
+    const config = join(this.#folder, 'server.conf')
+    const found = await findFaults(config, { objects: this.#sent, blobs: this.#blobs })
+    const faults = [...this.#faults, ...found]
     // One more than rounds: the last server is killed too before the store is opened.
     return { kills: rounds + 1, acknowledged: this.#acknowledged.length, resent, faults }
   }
@@ -134,7 +140,7 @@ class Crashes {
     const afterMs = isGreeting ? random.below(30) : 1 + random.below(250)
     const sending = isGreeting ? this.#send(origin) : undefined
     const connections = isGreeting ? undefined : await this.#connect(origin)
-    const writing = connections === undefined ? sending : this.#write(connections)
+    const writing = connections === undefined ? sending : this.#write(origin, connections)
     await sleep(afterMs)
     await server.end('SIGKILL')
     await writing
@@ -151,10 +157,10 @@ class Crashes {
   /** The same where the server may go away during the hello. */
   async #send(origin: string): Promise<void> {
     const connections = await this.#connect(origin).catch(() => [])
-    await this.#write(connections)
+    await this.#write(origin, connections)
   }
 
-  async #write(connections: readonly Connection[]): Promise<void> {
+  async #write(origin: string, connections: readonly Connection[]): Promise<void> {
     const waiting = [...this.#sent.values()].filter(({ version }) => version === undefined)
     await Promise.all(
       connections.map(async (connection, index) => {
@@ -162,46 +168,146 @@ class Crashes {
         const again = waiting.filter(
           ({ owner }, at) => owner === author && at % connectionsEach === Math.floor(index / users.length),
         )
-        await this.#pipeline(connection, author, again)
+        await this.#pipeline(origin, connection, author, again)
       }),
     )
   }
 
   /** What is left from earlier lives first, then new messages, some under way at once. */
-  async #pipeline(connection: Connection, author: Address, again: readonly Sent[]): Promise<void> {
+  async #pipeline(
+    origin: string,
+    connection: Connection,
+    author: Address,
+    again: readonly Sent[],
+  ): Promise<void> {
     const queue = [...again]
     let count = 0
     const worker = async (): Promise<void> => {
       while (count++ < messagesARound) {
-        const sent = queue.shift() ?? this.#make(author)
+        const made = queue.length > 0 ? [] : await this.#make(origin, author)
+        if (made === undefined) return
+        queue.push(...made)
+        const sent = queue.shift()
+        if (sent === undefined || sent.isUnderWay) continue
         // A client that sends in doubt sends twice; both answers must mean the same object.
         const tries = this.#random() < 0.05 ? 2 : 1
+        sent.isUnderWay = true
         const told = Array.from({ length: tries }, () => this.#describe(connection, sent))
         const isOpen = await Promise.all(told)
+        sent.isUnderWay = false
         if (isOpen.includes(false)) return
       }
     }
     await Promise.all(Array.from({ length: underway }, worker))
   }
 
-  #make(owner: Address): Sent {
-    const to = (owner === users[0] ? users[1] : users[0]) as Address
-    const before = this.#random() < 0.3 ? this.#recent[this.#random.below(this.#recent.length)] : undefined
-    const id = mintId(owner, Date.now())
-    const body = `${this.#sent.size} ${'nevermore '.repeat(this.#random.below(60))}`
-    const draft: Draft = { id, body, to: [to], ...(before === undefined ? {} : { parent: before.id }) }
-    const sent: Sent = { id, owner, to, draft, top: before?.top ?? id, version: undefined, tries: 0 }
+  /** What a client does next, in the order in which it is sent; `undefined`: the server went away meanwhile. */
+  async #make(origin: string, owner: Address): Promise<readonly Sent[] | undefined> {
+    const chance = this.#random()
+    const own = this.#pick(sent => sent.owner === owner && sent.object.kind === 'message' && !sent.isUnderWay)
+    if (chance < 0.12 && own !== undefined) {
+      const object = {
+        ...own.object,
+        body: `edited ${this.#sent.size} ${'x'.repeat(this.#random.below(900))}`,
+      }
+      return [this.#change(own, object)]
+    }
+    if (chance < 0.18 && own !== undefined) {
+      this.#recent.splice(this.#recent.indexOf(own), 1)
+      return [this.#change(own, { id: own.id, kind: 'message', deleted: true })]
+    }
+    const about = this.#pick(sent => sent.object.kind === 'message')
+    if (chance < 0.24 && about !== undefined) return [this.#mark(owner, about)]
+    if (chance < 0.32) return this.#makeLate(owner)
+    if (chance < 0.38) {
+      const name = await this.#upload(origin, owner)
+      if (name === undefined) return undefined
+      const attachments = [{ name: 'raven.bin', format: 'image/png', ...name }]
+      return [this.#message(owner, { attachments })]
+    }
+    const before = chance < 0.6 ? about : undefined
+    return [this.#message(owner, before === undefined ? {} : { parent: before.id }, before?.top)]
+  }
+
+  #pick(isFit: (sent: Sent) => boolean): Sent | undefined {
+    const fit = this.#recent.filter(isFit)
+    return fit[this.#random.below(fit.length)]
+  }
+
+  #add(owner: Address, to: readonly Address[], object: Sent['object'], top = object.id): Sent {
+    const id = object.id as ObjectId
+    const sent: Sent = { id, owner, to, top, object, version: undefined, tries: 0, isUnderWay: false }
     this.#sent.set(id, sent)
     return sent
+  }
+
+  /** Until its home says so, either version may be there. */
+  #change(sent: Sent, object: Sent['object']): Sent {
+    sent.object = object
+    sent.version = undefined
+    return sent
+  }
+
+  #otherThan(owner: Address): Address {
+    return owner === users[0] ? users[1] : users[0]
+  }
+
+  #message(owner: Address, members: object, top?: string): Sent {
+    const to = this.#otherThan(owner)
+    const body = `${this.#sent.size} ${'nevermore '.repeat(this.#random.below(60))}`
+    const draft = { id: mintId(owner, Date.now()), kind: 'message', format: 'text/plain', body, to: [to] }
+    return this.#add(owner, [to], { ...draft, ...members }, top)
+  }
+
+  #mark(owner: Address, { id: about }: Sent): Sent {
+    const id = `${markNonce(about)}.${owner}`
+    const object = { id, kind: 'mark', about, kept: this.#random() < 0.7 }
+    const known = this.#sent.get(id)
+    if (known === undefined) return this.#add(owner, [], object)
+    return known.isUnderWay ? known : this.#change(known, object)
+  }
+
+  /** An answer, and then what it answers: sealed by the device, so that its digest is known before. */
+  #makeLate(owner: Address): readonly Sent[] {
+    const device = this.#devices.find(({ address: whose }) => whose === owner)
+    if (device === undefined) return []
+    const parent = this.#message(owner, {})
+    const nowMs = Date.now()
+    const unsealed = { ...parent.object, owner, createdAt: new Date(nowMs).toISOString(), version: nowMs }
+    const key = { signer: signerOf(device.pair), credential: device.credential }
+    const { object, digest } = sealObject(unsealed as unknown as Unsealed, key)
+    parent.object = object
+    const told = { parent: parent.id, parentHash: digest, top: parent.id }
+    return [this.#message(owner, told, parent.id), parent]
+  }
+
+  /** Name and size of some bytes that are at the home now. */
+  async #upload(origin: string, owner: Address): Promise<{ sha256: string; bytes: number } | undefined> {
+    const device = this.#devices.find(({ address: whose }) => whose === owner)
+    if (device === undefined) return undefined
+    const bytes = Buffer.from(`${this.#sent.size} ${'raven '.repeat(this.#random.below(300))}`)
+    const sha256 = sha256Text(bytes)
+    const path = `/blobs/${sha256}`
+    const proven = { as: owner, method: 'PUT', path, atMs: Date.now() }
+    const headers = { Authorization: proveHttp(proven, signerOf(device.pair)) }
+    const response = await fetch(origin + path, { method: 'PUT', headers, body: bytes }).catch(
+      () => undefined,
+    )
+    if (response === undefined) return undefined
+    if (!response.ok) this.#faults.push(`blob ${sha256}: answered ${response.status}`)
+    this.#blobs.add(sha256)
+    return { sha256, bytes: bytes.length }
   }
 
   /** Hands over a draft and notes the answer; false where none came. */
   async #describe(connection: Connection, sent: Sent): Promise<boolean> {
     sent.tries++
-    const object = { ...sent.draft, format: 'text/plain', kind: 'message' }
+    const { object } = sent
     const answer = await connection.describe({ object }).catch(() => undefined)
     if (answer === undefined) return false
     const { outcome, version, results = [] } = answer
+    // Another one's answer about it, while this one was on its way.
+    if (sent.object !== object) return true
     if ((outcome !== 'stored' && outcome !== 'duplicate') || version === undefined) {
       this.#faults.push(`${sent.id}: answered ${outcome}: ${answerError(answer).message}`)
     } else if (sent.version !== undefined && sent.version !== version) {
@@ -210,7 +316,7 @@ class Crashes {
       const missed = results.find(result => result.outcome !== 'stored' && result.outcome !== 'duplicate')
       if (missed !== undefined) this.#faults.push(`${sent.id}: ${missed.outcome} for ${missed.for}`)
       sent.version = version
-      this.#recent.push(sent)
+      if (object.deleted !== true) this.#recent.push(sent)
       if (this.#recent.length > 64) this.#recent.shift()
     }
     return true
@@ -261,8 +367,9 @@ class Crashes {
       if (answer.complete === true) break
       after = answer.cursor
     }
-    for (const { id } of this.#acknowledged)
-      if (!seen.has(id)) this.#faults.push(`box of ${user}: does not give ${id}`)
+    for (const { id, owner, to } of this.#acknowledged)
+      if ([owner, ...to].includes(user) && !seen.has(id))
+        this.#faults.push(`box of ${user}: does not give ${id}`)
   }
 }
 

@@ -1,105 +1,61 @@
 /**
- * Looks into a store that no server has open, and compares it with what its clients know: every object with all its
- * index entries, or with none; every list without gaps and repetitions; nothing that was acknowledged missing.
+ * Looks into a store that no server has open: with the eyes of `fmtp verify`, and compares it with what its clients know.
+ * Nothing that was acknowledged is missing or another, and it stands in both boxes.
  */
-import { Database } from '../../objects/database.ts'
-import { entriesAfter, keyOf, type ListName, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
-import { digestOf } from '../../objects/seal.ts'
-import type { Message } from '../../schemas/message.ts'
-import { toBase64url } from '../../wire/base64url.ts'
-import { readJws } from '../../wire/jws.ts'
+import { lastPart, rangeOf } from '../../objects/layout.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+import { loadConfig } from '../../server/config/load.ts'
+import { openCore } from '../../server/core.ts'
+import { verifyStore } from '../../server/verify/verify.ts'
 
-/** A message that a client sent, and the version that its home acknowledged. */
+/** An object that a client sent, and the version that its home acknowledged. */
 export interface Known {
   readonly id: string
   readonly owner: string
-  readonly to: string
-  readonly top: string
+  /** Who has it in the box besides its owner. */
+  readonly to: readonly string[]
   readonly version: number | undefined
+}
+
+export interface KnownThings {
+  readonly objects: ReadonlyMap<string, Known>
+  /** Uploads that were acknowledged. */
+  readonly blobs: ReadonlySet<string>
 }
 
 const everything = { limit: 10_000_000 }
 
-/** What is wrong with the store of a data folder, one sentence each; empty when all is well. */
-export async function findFaults(folder: string, sent: ReadonlyMap<string, Known>): Promise<string[]> {
-  await using database = await Database.open(
-    folder,
-    () => undefined,
-    () => '',
-  )
-  const faults: string[] = []
-  const objects = new Map<string, { message: Message; bytes: number }>()
+/** What is wrong with the store of a config, one sentence each; empty when all is well. */
+export async function findFaults(configFile: string, { objects, blobs }: KnownThings): Promise<string[]> {
+  await using core = await openCore(loadConfig(configFile))
+  const { database, store } = core
+  const { found } = await verifyStore(core, {
+    onProgress: () => undefined,
+    signal: new AbortController().signal,
+  })
+  const faults = found.map(({ code, key, told }) => `${code} ${key}: ${told}`)
+  const here = new Map<string, FmtpObject>()
   for (const [key, text] of await database.scan(rangeOf('object'), everything)) {
-    const message = JSON.parse(text) as Message
-    if (message.kind === 'message') objects.set(lastPart(key), { message, bytes: text.length })
+    const object = JSON.parse(text) as FmtpObject
+    if (object.kind === 'message' || object.kind === 'mark') here.set(lastPart(key), object)
   }
-
-  const lists = new Map<ListName, readonly { id: string; version: number }[]>()
-  for (const [key, text] of await database.scan(rangeOf('head'), everything)) {
-    const list = key.slice('head '.length) as ListName
-    const [number, bytes] = text.split(' ').map(Number)
-    const rows = await database.scan(entriesAfter(list, 0), everything)
-    const entries = rows.map(([, value]) => JSON.parse(value) as { id: string; version: number })
-    lists.set(list, entries)
-    const numbers = rows.map(([entry]) => Number(lastPart(entry)))
-    // Numbers are given once, also where an older version of the same object made room.
-    if (numbers.some(each => each > (number ?? 0)))
-      faults.push(`${list}: head says ${number}, has ${numbers}`)
-    const ids = new Set(entries.map(({ id }) => id))
-    if (!list.startsWith('outbox ') && ids.size !== entries.length)
-      faults.push(`${list}: an object stands there twice`)
-    const newest = await database.scan(rangeOf('newest', list), everything)
-    const placed = newest.map(([, value]) => JSON.parse(value) as { id: string; n: number })
-    if (!list.startsWith('outbox ') && placed.length !== entries.length)
-      faults.push(`${list}: ${entries.length} entries, ${placed.length} in the order of making`)
-    for (const { id, n } of placed) {
-      const at = numbers.indexOf(n)
-      if (entries[at]?.id !== id) faults.push(`${list}: ${id} is said to stand at ${n}`)
-    }
-    // What somebody wrote takes no room in their own box.
-    const found = entries.reduce((sum, { id }) => {
-      const { message, bytes: size } = objects.get(id) ?? {}
-      return list === `box ${message?.owner}` ? sum : sum + (size ?? 0)
-    }, 0)
-    if (list.startsWith('box ') && entries.every(({ id }) => objects.has(id)) && found !== bytes)
-      faults.push(`${list}: ${found} bytes, head says ${bytes}`)
-  }
-  const heads = new Set(lists.keys())
-  for (const [key] of await database.scan(rangeOf('entry'), everything)) {
-    const list = key.slice('entry '.length, key.lastIndexOf(' ')) as ListName
-    if (!heads.has(list)) faults.push(`${key}: its list has no head`)
-  }
-
-  const places = new Map<string, number[]>()
-  for (const [list, entries] of lists) {
-    for (const { id, version } of entries) {
-      const place = `${list} ${id}`
-      places.set(place, [...(places.get(place) ?? []), version])
-      if (sent.has(id) && !objects.has(id)) faults.push(`${list}: ${id} is listed and not there`)
-    }
-  }
-  for (const [id, { message }] of objects) {
-    const known = sent.get(id)
+  for (const [id, object] of here) {
+    const known = objects.get(id)
     if (known === undefined) {
       faults.push(`${id}: nobody sent it`)
       continue
     }
-    if (toBase64url(readJws(message.hash, 'fmtp-hash')?.payload ?? new Uint8Array()) !== digestOf(message))
-      faults.push(`${id}: is not what was sealed`)
-    if (known.version !== undefined && known.version !== message.version)
-      faults.push(`${id}: version ${message.version}, acknowledged ${known.version}`)
-    for (const list of [listOf.box(known.owner), listOf.box(known.to), listOf.thread(known.top)]) {
-      const versions = places.get(`${list} ${id}`) ?? []
-      if (versions.length !== 1 || versions[0] !== message.version)
-        faults.push(`${list}: ${id} stands there as [${versions}], not once as ${message.version}`)
-    }
-    for (const address of [known.owner, known.to]) {
-      const boxed = database.get(keyOf.boxed(address, id))
-      if (boxed === undefined || JSON.parse(boxed).version !== message.version)
-        faults.push(`boxed ${address} ${id}: ${boxed}`)
+    if (known.version !== undefined && known.version !== object.version)
+      faults.push(`${id}: version ${object.version}, acknowledged ${known.version}`)
+    for (const address of [known.owner, ...known.to]) {
+      const boxed = store.findBoxed(address, id)
+      if (boxed?.version !== object.version)
+        faults.push(`box of ${address}: ${id} in version ${boxed?.version}`)
     }
   }
-  for (const { id, version } of sent.values())
-    if (version !== undefined && !objects.has(id)) faults.push(`${id}: acknowledged and lost`)
+  for (const { id, version } of objects.values())
+    if (version !== undefined && !here.has(id)) faults.push(`${id}: acknowledged and lost`)
+  for (const sha256 of blobs)
+    if (database.get(`blob ${sha256}`) === undefined) faults.push(`blob ${sha256}: acknowledged and lost`)
   return faults
 }

@@ -78,6 +78,22 @@ describe('a thread', () => {
     assert.deepEqual(await thread(top), idsOf(top, answer))
   })
 
+  it('an answer that is edited in the moment in which its parent comes is joined', async () => {
+    const top = sealed()
+    const first = answerTo(top)
+    await put(first)
+    const { encryptedKey: _, hash: __, ...members } = first.object
+    const edited = sealObject<Message>({ ...members, body: 'Edited', version: members.version + 1 }, edgar)
+    // Both were made from the same moment.
+    const changes = [top, edited].map(each =>
+      describeObject(each, store.findBefore(each.object.id), 'taken', store),
+    )
+    assert.deepEqual(await store.database.commit(changes), [true, false])
+    await put(edited)
+    assert.deepEqual(await thread(top), idsOf(top, edited))
+    assert.deepEqual(await store.database.scan(rangeOf('unjoined')), [])
+  })
+
   it('stands with every parent before its answers, in whatever order they come', async function () {
     this.timeout(60_000)
     const shape = fc.array(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), {

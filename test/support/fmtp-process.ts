@@ -64,6 +64,11 @@ export class Command implements AsyncDisposable {
     return this.#child.exitCode === null && this.#child.signalCode === null && this.#failure === undefined
   }
 
+  /** How it ended, for a person who asks why. */
+  get ending(): string {
+    return `status ${this.#child.exitCode}, signal ${this.#child.signalCode}`
+  }
+
   /** All that it has said on standard output. */
   get output(): string {
     return this.#output
