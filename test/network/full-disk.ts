@@ -2,7 +2,7 @@
  * Lets the disk of a real server run full while clients send, with some room coming back or none, kills the server, and looks
  * whether it kept its word. The disk is real (`small-disk.ts`), so that batches end in the middle as they do elsewhere.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -94,7 +94,10 @@ class FullDisk {
     const copy = join(this.#folder, 'copy')
     mkdirSync(copy)
     this.#disk.copyTo(copy)
-    const faults = [...this.#faults, ...(await findFaults(copy, this.#sent))]
+    const config = join(this.#folder, 'copy.conf')
+    writeFileSync(config, `data = "${copy}"\n${fullDiskConfig('127.77.51.9', 0)}`)
+    const known = { objects: this.#sent, blobs: new Set<string>() }
+    const faults = [...this.#faults, ...(await findFaults(config, known))]
     return {
       acknowledged: this.#acknowledged,
       refused: this.#refused,
@@ -171,7 +174,7 @@ class FullDisk {
     const id = mintId(owner, Date.now())
     const body = `${this.#sent.size} ${'nevermore '.repeat(this.#random.below(800))}`
     const draft = { id, body, to: [to], format: 'text/plain', kind: 'message' }
-    const sent: Sent = { id, owner, to, top: id, draft, version: undefined }
+    const sent: Sent = { id, owner, to: [to], draft, version: undefined }
     this.#sent.set(id, sent)
     return sent
   }
