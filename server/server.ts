@@ -2,28 +2,21 @@
  * The composition root: builds every part around the core, hands each what it uses, and closes them in reverse. Nothing
  * below reads the config or knows another part than those it was given.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FileBlobs } from '../objects/blobs.ts'
-import { noteUse } from '../objects/cached.ts'
-import { type Certificate, makeCertificate } from '../objects/certificate.ts'
 import type { Clock } from '../objects/clock.ts'
-import { damageAdvice, objectAdvice, rowAdvice } from '../objects/damage.ts'
-import { keyOf, lastPart, listOf } from '../objects/layout.ts'
+import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
-import { createElder } from '../routing/elder.ts'
 import { createGuard } from '../routing/guard.ts'
-import { createNote, type Step } from '../routing/ladder.ts'
-import { createLookup } from '../routing/lookup.ts'
+import { createNote } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
-import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { type Domain, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
-import { writeKeyFile } from './accounts/key-file.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
 import { Resealing } from './accounts/resealing.ts'
 import { type Rotation, watchRotation } from './accounts/rotation.ts'
@@ -40,22 +33,19 @@ import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { createRates } from './delivery/rates.ts'
 import { DiskWatch } from './disk-watch.ts'
-import { createAdmit } from './exchange/admit.ts'
+import { createDoors } from './doors.ts'
 import { Presences } from './exchange/presence.ts'
-import { createPublish } from './exchange/publish.ts'
-import { createReveal } from './exchange/reveal.ts'
-import { createShelf } from './exchange/shelf.ts'
-import { createSight } from './exchange/sight.ts'
-import { createViews } from './exchange/views.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
 import { passOn } from './protocol/passing.ts'
 import { Session, type SessionPorts } from './protocol/session.ts'
+import { createTelling } from './telling.ts'
+import { openCertificate } from './transports/certificate.ts'
 import { dialChannel } from './transports/dial.ts'
 import { listenHttp } from './transports/http.ts'
 import { type Listener, listenTcp } from './transports/tcp.ts'
-import { Upkeep } from './upkeep.ts'
+import type { Upkeep } from './upkeep.ts'
 import { createWeb } from './web/app.ts'
 
 export interface RunningServer extends AsyncDisposable {
@@ -83,21 +73,13 @@ const followMs = 60_000
 export async function startServer(config: LoadedConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options
   const kinds = loadKinds(config.kinds)
-  const onEvent = (event: string, record: Readonly<Record<string, unknown>>): void =>
-    loudEvents.has(event) ? log.error(record, event) : log.info(record, event)
+  const telling = createTelling(log)
+  const { onEvent } = telling
   const closing = new Closing()
   try {
-    const onDamaged = (key: string): void => {
-      const isObject = /^(object|view) /.test(key)
-      log.error(
-        { key, id: lastPart(key), advice: isObject ? objectAdvice : rowAdvice },
-        isObject ? 'object.damaged' : 'index.damaged',
-      )
-    }
-    const core = closing.use(await openCore(config, { ...options, onEvent, onDamaged }))
+    const core = closing.use(await openCore(config, { ...options, ...telling }))
     const { clock, database, hints, domains, store, accounts, resolver, rotation } = core
-    if (database.damage.length > 0)
-      log.error({ lines: database.damage, advice: damageAdvice }, 'store.damage')
+    if (database.damage.length > 0) telling.onStoreDamage(database.damage)
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
@@ -159,45 +141,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
-    const onStep = (climb: string) => (about: string, step: Step) => {
-      const isHit = step.what === 'cache' && step.outcome === 'ok'
-      if (!isHit) log.info({ climb, about, ...step }, 'route')
-      else if (log.isDebug) log.debug({ climb, about, ...step }, 'route')
-    }
-    const blobs = await FileBlobs.open(join(config.data, 'blobs'), name =>
-      log.error({ sha256: name, advice: 'put it back from a backup' }, 'blob.damaged'),
-    )
-    // Nothing is waited for between this and the shelf that it sweeps.
-    const upkeep = closing.use(
-      new Upkeep({
-        store,
-        clock,
-        cacheBytes: config.limits.cacheBytes,
-        sweepBlobs: async () => (await core.removals.run(() => shelf.sweep())) ?? 0,
-        isOwn: name => accounts.isOwn(name),
-        onDone: record => log.info({ ...record }, 'upkeep'),
-        onFailed: logFailure('upkeep'),
-      }),
-    )
-    const lookup = createLookup({
-      store,
-      kinds,
-      keys,
-      reach,
-      clock,
-      as: first,
-      isOwnDomain: domain => accounts.isOwnDomain(domain),
-      findOwn: (id: ObjectId) => reveal.findFor(id, []),
-      onStep: onStep('lookup'),
-      hasRoom: () => disk.hasRoom,
-      onUse: id => {
-        noteUse(id, clock.now(), database).catch(logFailure('cache'))
-      },
-      onKept: () => {
-        upkeep.evict().catch(logFailure('cache'))
-      },
-    })
-
     const rates = createRates({
       perSecond: config.limits.unknownPeerPerSecond,
       burst: config.limits.unknownPeerBurst,
@@ -206,88 +149,31 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       isKnown,
     })
     const presences = new Presences<Session>(clock)
-    const findView = createViews({
-      clock,
-      findUser: address => accounts.findUser(address),
-      findView: address => accounts.findView(address),
-      homeKey: address => accounts.homeKey(address),
+    const doors = await createDoors({
+      core,
+      config,
+      kinds,
+      keys,
+      reach,
+      rates,
+      disk,
+      as: first,
+      isIsland,
+      followMs,
+      log,
+      telling,
       findPresence: address => presences.find(address),
     })
-    const sight = createSight(store, accounts.groups)
-    const reveal = createReveal({
-      store,
-      accounts,
-      sight,
-      lookup,
-      findView,
-      hints,
-      clock,
-      followMs,
-      spendRequest: remote => rates.spendRequest(remote),
-      onFollowFailed: logFailure('follow'),
-    })
-    const taking = {
-      store,
-      clock,
-      isIsland,
-      sight,
-      groups: accounts.groups,
-      isOwn: (name: Parameters<Accounts['isOwn']>[0]) => accounts.isOwn(name),
-      findUser: (address: Parameters<Accounts['findUser']>[0]) => accounts.findUser(address),
-      boxBytes: config.limits.boxBytes,
-    }
-    const shelf = createShelf({
-      store,
-      blobs,
-      clock,
-      requireRoom,
-      blobBytes: config.limits.blobBytes,
-      userBlobBytes: config.limits.userBlobBytes,
-      maySee: (id, viewer) => reveal.findFor(id, viewer === undefined ? [] : [viewer]) !== undefined,
-    })
-    const { objectBytes, recipients } = config.limits
-    const admit = createAdmit({
-      ...taking,
-      kinds,
-      believeOld: createElder({
-        lookup,
-        reach,
-        keys,
-        kinds,
-        clock,
-        as: first,
-        isOwnDomain: domain => accounts.isOwnDomain(domain),
-        onStep: onStep('elder'),
-      }),
-      keys,
-      objectBytes,
-      recipients,
-      isOwnDomain: domain => accounts.isOwnDomain(domain),
-      blockedDomains: config.block.domains,
-      spend: (domain, remote) => rates.spendObject(domain, remote),
-      requireRoom,
-      onDecision: decision => {
-        const isTaken = decision.outcome === 'stored' || decision.outcome === 'duplicate'
-        if (!isTaken) log.info({ ...decision }, 'admit')
-        else if (log.isDebug) log.debug({ ...decision }, 'admit')
-      },
-    })
-    const publish = createPublish({
-      ...taking,
-      findBlob: (sha256, by) => shelf.findFor(sha256, by),
-      kinds,
-      accounts,
-      keys,
-      objectBytes,
-      recipients,
-      requireRoom,
-      groupsPerUser: config.limits.groupsPerUser,
-      onPublished: record => {
-        if (log.isDebug) log.debug(record, 'publish')
-      },
-    })
+    const { lookup, reveal, admit, publish, shelf } = doors
+    const upkeep = closing.use(doors.upkeep)
 
-    const direct = createDirect({ lookup, peers: connections, reach, clock, onStep: onStep('contact') })
+    const direct = createDirect({
+      lookup,
+      peers: connections,
+      reach,
+      clock,
+      onStep: telling.onStep('contact'),
+    })
     const courier = closing.use(
       await Courier.start({
         store,
@@ -310,10 +196,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         },
         reach: (domain, as, note) => reach.domain(domain, as, note),
         reachDirect: direct,
-        onEvent: (event, record) => {
-          if (!isRoutine(event, record)) log.info(record, event)
-          else if (log.isDebug) log.debug(record, event)
-        },
+        onEvent: telling.onDelivery,
       }),
     )
 
@@ -349,28 +232,20 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       const { standing } = session
       if (standing?.role === 'server') {
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
-        database.commit([{ puts: [heard], isRelaxed: true }]).catch(logFailure('peer'))
+        database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
       }
       if (standing?.role === 'client') presences.arrive(session, standing.name)
       if (standing?.role === 'client' && !passed.has(session)) {
         passed.add(session)
         passOn(session, standing.name, { store, hints, clock, followMs, reveal, log }).catch(
-          logFailure('passing'),
+          telling.onFailed('passing'),
         )
       }
     }
     const passed = new WeakSet<Session>()
 
-    function logFailure(what: string): (thrown: unknown) => void {
-      return thrown => {
-        const error = toFmtpError(thrown)
-        if (error.code !== 'FMTP_SHUTTING_DOWN')
-          log.error({ what, code: error.code, reason: error.message }, 'failed')
-      }
-    }
-
-    const certificate = await openCertificate(join(config.data, 'tls'), first, clock)
+    const certificate = await openCertificate(join(config.data, 'tls'), first, clock.now())
     const tcp = []
     for (const endpoint of config.listen.tcp.map(requireEndpoint)) {
       const listener = await listenTcp({
@@ -412,9 +287,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     closing.use(await listenControl(config.data, createActions(core)))
     if (!isIsland) {
       const note = (domain: Domain) =>
-        createNote('domain', { clock, onStep: step => onStep('greet')(domain, step) })
+        createNote('domain', { clock, onStep: step => telling.onStep('greet')(domain, step) })
       greetPeers(domain => reach.domain(domain, first, note(domain)), { database, clock }).catch(
-        logFailure('greeting'),
+        telling.onFailed('greeting'),
       )
     }
 
@@ -433,34 +308,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     await closing[Symbol.asyncDispose]()
     throw thrown
   }
-}
-
-/** What somebody has to look at. */
-const loudEvents: ReadonlySet<string> = new Set(['store.failed', 'store.damage', 'disk.full'])
-
-/** What happens with every object, and is worth a line only to who looks closely. */
-function isRoutine(event: string, record: Readonly<Record<string, unknown>>): boolean {
-  return (
-    event === 'deliver.sent' ||
-    event === 'deliver.answer' ||
-    event === 'deliver.direct' ||
-    record.what === 'reuse'
-  )
-}
-
-/** The certificate of the TCP listener, made at the first start. */
-async function openCertificate(folder: string, name: string, clock: Clock): Promise<Certificate> {
-  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-  if (existsSync(certFile) && existsSync(keyFile)) {
-    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
-  }
-  const certificate = await makeCertificate(name, clock.now())
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  // The pair is there when both are: a certificate whose key was lost must not stand beside a new key.
-  rmSync(certFile, { force: true })
-  writeKeyFile(keyFile, certificate.key)
-  writeKeyFile(certFile, certificate.cert)
-  return certificate
 }
 
 function requireEndpoint(text: string) {

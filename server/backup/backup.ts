@@ -9,7 +9,7 @@ import type { Snapshot } from '../../objects/database.ts'
 import { writeStore } from '../../objects/engine.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
-import type { ActionPorts } from '../control/actions.ts'
+import type { ActionPorts } from '../control/action.ts'
 import type { Core } from '../core.ts'
 import { copyFile, listFiles, makeDraftFolder, sumFile, syncFile, syncFolders } from './files.ts'
 import {

@@ -1,7 +1,7 @@
 /** What commands of an operator share: a bar while they work, Ctrl-C that tidies up, one line or JSON at the end. */
 
 import { FmtpError } from '../../schemas/failures.ts'
-import type { ActionPorts } from '../control/actions.ts'
+import type { ActionPorts } from '../control/action.ts'
 import { createProgressBar } from './progress.ts'
 
 /** Runs the work of a command and tells its outcome. Resolves with the exit status: 0 where the result is good. */

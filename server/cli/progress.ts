@@ -1,5 +1,5 @@
 /** A bar on standard error for a person who waits; nothing where standard error is no terminal. */
-import type { Progress } from '../control/actions.ts'
+import type { Progress } from '../control/action.ts'
 
 export interface ProgressBar {
   show(progress: Progress): void

@@ -13,7 +13,8 @@ import { isLocked } from '../../objects/engine.ts'
 import { type FailureCode, FmtpError, findFailure } from '../../schemas/failures.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { type Core, type CoreOptions, openCore } from '../core.ts'
-import { type ActionPorts, createActions, type Progress, requireAction } from './actions.ts'
+import { type ActionPorts, type Progress, requireAction } from './action.ts'
+import { createActions } from './actions.ts'
 import { controlPath, requireOwn } from './socket-path.ts'
 
 /** A server that starts has the lock a while before it listens. */

@@ -3,7 +3,7 @@ import { FmtpError } from '../../schemas/failures.ts'
 import { type Address, type Domain, isAddressName, parseAddress, parseDomain } from '../../schemas/names.ts'
 import type { KeyReport } from '../accounts/rotation.ts'
 import type { Core } from '../core.ts'
-import type { ControlActions } from './actions.ts'
+import type { ControlActions } from './action.ts'
 
 type Args = Readonly<Record<string, unknown>>
 

@@ -10,7 +10,7 @@ import { keyOf } from '../../objects/layout.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import type { ActionPorts } from '../control/actions.ts'
+import type { ActionPorts } from '../control/action.ts'
 import { type Core, openCore } from '../core.ts'
 import { type VerifyResult, verifyStore } from './verify.ts'
 
