@@ -3,7 +3,7 @@
  * a line in its file `LOG` tells. Each opening begins a new `LOG` and keeps the one before as `LOG.old`, in which stands
  * what went wrong while that process ran.
  */
-import { createReadStream, existsSync, readdirSync } from 'node:fs'
+import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { FmtpError } from '../schemas/failures.ts'
@@ -31,8 +31,16 @@ export const rowAdvice =
  */
 export function requireCurrent(storeFolder: string): void {
   const names = readdirSync(storeFolder)
-  if (names.includes('CURRENT') || !names.some(name => /^MANIFEST-|\.(ldb|log)$/.test(name))) return
-  throw new FmtpError('FMTP_STORE', `${join(storeFolder, 'CURRENT')} is missing.\n${repairAdvice}`)
+  if (!names.some(name => /^MANIFEST-|\.(ldb|log)$/.test(name))) return
+  const file = join(storeFolder, 'CURRENT')
+  const [, manifest = ''] = names.includes('CURRENT')
+    ? (/^(MANIFEST-\d+)\n$/.exec(readFileSync(file, 'latin1')) ?? [])
+    : []
+  if (names.includes(manifest)) return
+  throw new FmtpError(
+    'FMTP_STORE',
+    `${file} is missing, or names no MANIFEST that is there.\n${repairAdvice}`,
+  )
 }
 
 /** Lines of damage since the opening before the last, as LevelDB wrote them, each behind the name of its file. */

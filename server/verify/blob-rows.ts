@@ -83,6 +83,7 @@ type Suspect = readonly [code: 'blob-damaged' | 'blob-missing' | 'unknown', sha2
 
 // How long an upload is between its file and its row, and a removal between its row and its file.
 const momentMs = 1500
+const stepMs = 50
 const namePattern = /^[A-Za-z0-9_-]{43}$/
 
 /** Reads every file, and looks for that of every row. */
@@ -106,9 +107,25 @@ export async function checkBlobFiles(sight: Sight, options: BlobFilesOptions): P
       const [sha256] = partsOf(key)
       if (!existsSync(fileOf(folder, sha256))) suspects.push(['blob-missing', sha256])
     }
-  if (suspects.length > 0 && !options.isRepairing) await sleep(momentMs, undefined, { signal })
-  for (const suspect of suspects) if (await isUnknown(sight, suspect, options)) unknown++
+  const left = options.isRepairing ? suspects : await waitFor(suspects, options)
+  for (const suspect of left) if (await isUnknown(sight, suspect, options)) unknown++
   return { files, bytes, unknown, drafts: countIn(folder, 'drafts'), aside: countIn(folder, 'damaged') }
+}
+
+/** Those that do not fit a moment later either. */
+async function waitFor(
+  suspects: readonly Suspect[],
+  { folder, get, signal }: BlobFilesOptions,
+): Promise<readonly Suspect[]> {
+  let left = suspects
+  for (let waitedMs = 0; left.length > 0 && waitedMs < momentMs; waitedMs += stepMs) {
+    await sleep(stepMs, undefined, { signal })
+    left = left.filter(([code, sha256]) => {
+      const [hasRow, hasFile] = [get(keyOf.blob(sha256)) !== undefined, existsSync(fileOf(folder, sha256))]
+      return code === 'blob-damaged' ? hasFile : hasRow !== hasFile
+    })
+  }
+  return left
 }
 
 function checkSize(sight: Sight, sha256: string, bytes: number): void {

@@ -104,9 +104,10 @@ export function checkEntry(sight: Sight, key: string, value: string): void {
   const at = newestKey(list, seen.object)
   const placed = sight.findRow<Placed>(at)
   if (placed?.id === id && placed.n === number && placed.version === version) {
-    const by = sortOf(list) === 'box' ? findBoxed(sight, nameOf(list), id)?.by : undefined
-    const isKnown = sortOf(list) !== 'box' || findBoxed(sight, nameOf(list), id) !== undefined
-    if (isKnown) sight.expect(key, entryText({ id, version }, moreOf({ by })), `${id} stands here`)
+    const isBox = sortOf(list) === 'box'
+    const boxed = isBox ? findBoxed(sight, nameOf(list), id) : undefined
+    const text = entryText({ id, version }, moreOf({ by: boxed?.by }))
+    if (text !== value && (!isBox || boxed !== undefined)) sight.expect(key, text, `${id} stands here`)
     return
   }
   // A user or server that was made anew leaves what it was in the order of then.

@@ -113,7 +113,7 @@ export class Sight {
   }
 
   isDeletedIn(list: ListName, id: string, version: number): boolean {
-    return this.#deletions.has(placeOf(list, id, version))
+    return this.#deletions.size > 0 && this.#deletions.has(placeOf(list, id, version))
   }
 
   addBytes(list: ListName, bytes: number): void {

@@ -1,9 +1,11 @@
 /** The first door (protocol §8) where what comes is old, comes twice at once, is for too many, or answers what takes no answers. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
+import { keyOf } from '../../objects/layout.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
 import type { Message } from '../../schemas/message.ts'
 import type { Unsealed } from '../../schemas/object.ts'
+import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, type HandUser, handMessage, handProfile, handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 import { type RawEnd, type Received, rawTls } from '../support/raw.ts'
@@ -65,6 +67,26 @@ describe('admit', () => {
     assert.deepEqual(await lookUp('edgar@poe.net'), { outcome: 'found', object: now })
     forwarder.close()
     home.close()
+  })
+
+  it('an object that the disk has changed is told, given to nobody, and taken again from its home', async () => {
+    const end = await openAs(poe)
+    const message = handMessage(edgar, [lost.address])
+    assert.equal((await end.ask(describeTo(message, lost.address))).outcome, 'stored')
+    const { store } = server.running
+    const [key, text = ''] = [keyOf.object(message.id), store.findText(message.id)]
+    await store.database.commit([{ puts: [[key, text.replace('Nevermore', 'Evermore')]] }])
+    const client = await connectAs(server, lost)
+    const ask = async () => (await client.request({ id: message.id })).describes[0]?.object
+    assert.equal(await ask(), undefined)
+    const told = await waitUntil('it is told', () =>
+      server.log.find(({ event }) => event === 'object.damaged'),
+    )
+    assert.deepEqual([told.level, told.record.id], ['error', message.id])
+    assert.equal((await end.ask(describeTo(message, lost.address))).outcome, 'stored')
+    assert.deepEqual(await ask(), message)
+    client.close()
+    end.close()
   })
 
   it('one recipient is given an object once, however many bring it at once', async () => {
