@@ -7,7 +7,7 @@ import type { FmtpObject } from '../schemas/object.ts'
 import { attach } from './attached.ts'
 import { type Boxed, parseBoxed } from './box.ts'
 import { cache } from './cached.ts'
-import { newChange, newestKey, type Placed } from './change.ts'
+import { entryText, newChange, newestKey, type Placed } from './change.ts'
 import { keyOf, type ListName, lastPart, listOf, rangeOf } from './layout.ts'
 import { topOf } from './place.ts'
 import {
@@ -85,7 +85,9 @@ async function upgradeList(
       const n = Number(lastPart(key))
       // A box keeps the version that its user was given; elsewhere an object stands as it is.
       const stands = list.startsWith('box ') ? version : object.version
-      if (stands !== version) change.puts.push([key, JSON.stringify({ id, version: stands, ...more })])
+      const isDeletion = object.deleted === true && stands === object.version
+      const entry = entryText({ id, version: stands }, { ...more, ...(isDeletion ? { deleted: true } : {}) })
+      if (entry !== value) change.puts.push([key, entry])
       if (object.deleted !== true)
         change.puts.push([
           newestKey(list, object),
@@ -161,7 +163,8 @@ export const addUpToDomains: UpgradeStep = async (store, _, onDone) => {
       const { id, version } = object
       if (known.has(id)) continue
       number++
-      change.puts.push([keyOf.entry(list, number), JSON.stringify({ id, version })])
+      const isDeletion = object.deleted === true ? { deleted: true as const } : {}
+      change.puts.push([keyOf.entry(list, number), entryText({ id, version }, isDeletion)])
       const placed: Placed = { id, version, n: number }
       if (object.deleted !== true) change.puts.push([newestKey(list, object), JSON.stringify(placed)])
     }

@@ -5,8 +5,10 @@ import type { Connection } from '../../client/connection.ts'
 import { Database } from '../../objects/database.ts'
 import { mintId } from '../../objects/id.ts'
 import { keyOf } from '../../objects/layout.ts'
+import { sealObject } from '../../objects/seal.ts'
 import { parseAddress } from '../../schemas/names.ts'
 import { waitUntil } from '../support/conditions.ts'
+import { handDomain, handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 
 describe('delivery', () => {
@@ -50,15 +52,22 @@ describe('delivery', () => {
       () => '',
     )
     const view = keyOf.view('everyone', 'lost@lenore.org')
-    const changed = { ...JSON.parse(database.get(view) ?? ''), quote: 'Evermore' }
-    await database.commit([{ puts: [[view, JSON.stringify(changed)]] }])
+    // Sealed by a key that its home never vouched for: not damaged, and not to be believed.
+    const { encryptedKey: _, hash: __, ...members } = JSON.parse(database.get(view) ?? '')
+    const stranger = handUser(handDomain('lenore.org'), 'lost@lenore.org')
+    const sealed = sealObject({ ...members, quote: 'Evermore' }, stranger)
+    const puts = [
+      [view, sealed.atRest] as const,
+      [keyOf.credential(sealed.thumbprint, 'lost@lenore.org'), stranger.credential] as const,
+    ]
+    await database.commit([{ puts }])
     await database[Symbol.asyncDispose]()
     const lenore = await network.serve('lenore.org')
 
     const id = await send(edgar, 'edgar@poe.net', 'lost@lenore.org')
     await isStored(lenore, id)
     assert.ok(
-      poe.log.some(({ record }) => record.what === 'seal' && record.outcome === 'FMTP_SEAL'),
+      poe.log.some(({ record }) => record.what === 'seal' && record.outcome === 'FMTP_SEAL_CREDENTIAL'),
       'it was looked up, and not believed',
     )
     assert.ok(!poe.log.some(({ event }) => event === 'deliver.unreachable'), 'nobody waited for it')
