@@ -204,7 +204,7 @@ class Crashes {
   /** What a client does next, in the order in which it is sent; `undefined`: the server went away meanwhile. */
   async #make(origin: string, owner: Address): Promise<readonly Sent[] | undefined> {
     const chance = this.#random()
-    const own = this.#pick(sent => sent.owner === owner && sent.object.kind === 'message' && !sent.isUnderWay)
+    const own = this.#pick(sent => sent.owner === owner && isOpen(sent) && !sent.isUnderWay)
     if (chance < 0.12 && own !== undefined) {
       const object = {
         ...own.object,
@@ -216,7 +216,7 @@ class Crashes {
       this.#recent.splice(this.#recent.indexOf(own), 1)
       return [this.#change(own, { id: own.id, kind: 'message', deleted: true })]
     }
-    const about = this.#pick(sent => sent.object.kind === 'message')
+    const about = this.#pick(isOpen)
     if (chance < 0.24 && about !== undefined) return [this.#mark(owner, about)]
     if (chance < 0.32) return this.#makeLate(owner)
     if (chance < 0.38) {
@@ -371,6 +371,11 @@ class Crashes {
       if ([owner, ...to].includes(user) && !seen.has(id))
         this.#faults.push(`box of ${user}: does not give ${id}`)
   }
+}
+
+/** A message that its home seals, and that was not deleted. */
+function isOpen({ object }: Sent): boolean {
+  return object.kind === 'message' && object.deleted !== true && !('hash' in object)
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

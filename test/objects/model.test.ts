@@ -206,11 +206,13 @@ const unbox = fc.record({ at, isOurs: fc.boolean(), user: fc.constantFrom(...use
 )
 
 /** What expiry, retention and eviction end in. */
-const evict = fc.record({ at, isOurs: fc.boolean() }).map(
-  ({ at: number, isOurs }): Step =>
+const evict = fc.record({ at, isOurs: fc.boolean(), isUnboxed: fc.boolean() }).map(
+  ({ at: number, isOurs, isUnboxed }): Step =>
     async (model, real) => {
       const id = idOf(number, isOurs)
       const known = model.objects.get(id)
+      if (isUnboxed && known?.isDeleted === false)
+        for (const user of users) assert.equal(await leaveBox(real.store, id, user), known.boxes.delete(user))
       const isKept = (known?.boxes.size ?? 0) > 0 || model.kept.has(id)
       assert.equal(await isHeld(real.store, id), isKept)
       await removeUnheld(real.store, id)
