@@ -20,7 +20,7 @@ import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
 import { findRevoked, type OnRevoked, revocationWrite } from './revoking.ts'
 import { ShortMemory } from './short-memory.ts'
-import { type AttachedWrite, newUser, viewWrite } from './user-view.ts'
+import { type AttachedWrite, newUser, type ViewBefore, viewWrite } from './user-view.ts'
 
 interface DeviceRecord {
   readonly jwk: PublicJwk
@@ -170,7 +170,7 @@ export class Accounts {
     const user = sealObject(newUser(address, nowMs), key)
     const skeleton = keyOf.skeleton(skeletonOf(address))
     const write = this.#store.objectWrite(user, undefined)
-    const view = this.#viewWrite(user.object, [pair.thumbprint], key)
+    const view = this.#viewWrite(user.object, [pair.thumbprint], key, undefined)
     const [isMade] = await this.#store.database.commit([
       {
         absent: [keyOf.account(address), skeleton, ...(write.absent ?? []), ...view.absent],
@@ -224,13 +224,14 @@ export class Accounts {
   /** Ends the enrolment of a device, whoever says so. @throws {FmtpError} FMTP_NOT_FOUND */
   async revoke(address: Address, thumbprint: string): Promise<void> {
     for (;;) {
+      const before = this.#findView(address)
       const devices = await this.#deviceKeys(address)
       if (!devices.includes(thumbprint))
         throw new FmtpError('FMTP_NOT_FOUND', `${address} has no device ${thumbprint}`)
       const user = this.#readUser(address)
       const home = this.homeKey(address)
       const others = devices.filter(other => other !== thumbprint)
-      const view = user && this.#viewWrite(user, [home.signer.kid, ...others], home)
+      const view = user && this.#viewWrite(user, [home.signer.kid, ...others], home, before)
       const { puts, dels } = revocationWrite(address, [thumbprint])
       this.#noteLeaving(address, [thumbprint])
       const [isRevoked] = await this.#store.database.commit([
@@ -296,6 +297,7 @@ export class Accounts {
 
   async #enrolment(address: Address, jwk: PublicJwk) {
     const thumbprint = thumbprintOf(jwk)
+    const viewBefore = this.#findView(address)
     const others = (await this.#deviceKeys(address)).filter(other => other !== thumbprint)
     if (others.length >= limits.devices)
       throw new FmtpError('FMTP_TOO_MANY_DEVICES', `${address} has ${others.length}`)
@@ -309,7 +311,7 @@ export class Accounts {
       before === undefined ? { jwk, enrolledAtMs: this.#clock.now() } : (JSON.parse(before) as DeviceRecord)
     const credential = this.#credentials.issue(address, jwk, device.enrolledAtMs)
     const home = this.homeKey(address)
-    const view = user && this.#viewWrite(user, [home.signer.kid, ...others, thumbprint], home)
+    const view = user && this.#viewWrite(user, [home.signer.kid, ...others, thumbprint], home, viewBefore)
     const puts: AttachedWrite['puts'] = [
       [key, JSON.stringify(device)],
       [keyOf.credential(thumbprint, address), credential],
@@ -332,11 +334,12 @@ export class Accounts {
    */
   async userWrite(user: User, before: Pick<User, 'whitelist'> | undefined): Promise<AttachedWrite> {
     const address = user.owner as Address
+    const viewBefore = this.#findView(address)
     const devices = await this.#deviceKeys(address)
     const revoked = findRevoked(user, devices)
     const home = this.homeKey(address)
     const live = devices.filter(thumbprint => !revoked.includes(thumbprint))
-    const view = this.#viewWrite(user, [home.signer.kid, ...live], home)
+    const view = this.#viewWrite(user, [home.signer.kid, ...live], home, viewBefore)
     const listed = listedWrite(user, before)
     const revocation = revocationWrite(address, revoked)
     this.#noteLeaving(address, revoked)
@@ -347,8 +350,17 @@ export class Accounts {
     return { ...view, puts, dels: [...listed.dels, ...revocation.dels, ...unkept] }
   }
 
-  #viewWrite(user: User, keys: readonly string[], home: SealingKey): Omit<AttachedWrite, 'dels'> {
-    return viewWrite(user, keys, { store: this.#store, home, nowMs: this.#clock.now() })
+  #findView(address: Address): ViewBefore | undefined {
+    return this.#store.findViewBefore('everyone', address)
+  }
+
+  #viewWrite(
+    user: User,
+    keys: readonly string[],
+    home: SealingKey,
+    before: ViewBefore | undefined,
+  ): Omit<AttachedWrite, 'dels'> {
+    return viewWrite(user, keys, { store: this.#store, home, before, nowMs: this.#clock.now() })
   }
 }
 

@@ -19,10 +19,14 @@ export interface AttachedWrite {
   readonly dels: readonly string[]
 }
 
+export type ViewBefore = NonNullable<ReturnType<Store['findViewBefore']>>
+
 export interface ViewPorts {
   readonly store: Store
   /** The home key of the user. */
   readonly home: SealingKey
+  /** The view as it is, read before the keys were: a device that is enrolled meanwhile makes another. */
+  readonly before: ViewBefore | undefined
   readonly nowMs: number
 }
 
@@ -33,10 +37,10 @@ export interface ViewPorts {
 export function viewWrite(
   user: User,
   keys: readonly string[],
-  { store, home, nowMs }: ViewPorts,
+  { store, home, nowMs, before: read }: ViewPorts,
 ): Omit<AttachedWrite, 'dels'> {
   const key = keyOf.view('everyone', user.owner)
-  const { text, object: before } = store.findViewBefore('everyone', user.owner) ?? {}
+  const { text, object: before } = read ?? {}
   const composed = everyonesView(user, [...keys].sort())
   if (before !== undefined) {
     const { version: _, hash: __, ...old } = before

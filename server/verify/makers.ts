@@ -37,7 +37,7 @@ export function createMakers({ accounts, store, clock, domains }: MakersPorts): 
       if (store.database.get(keyOf.view('everyone', address)) !== undefined) return undefined
       const devices = await accounts.listDevices(address as Address)
       const keys = [home.signer.kid, ...devices.map(({ thumbprint }) => thumbprint)]
-      return viewWrite(user, keys, { store, home, nowMs: clock.now() })
+      return viewWrite(user, keys, { store, home, before: undefined, nowMs: clock.now() })
     },
   }
 }
