@@ -26,13 +26,15 @@ export interface Boxing {
   readonly nowMs: number
   /** Text of the box key as it was read, so that nothing stands in a box twice. */
   readonly boxed: string | undefined
+  /** True where it takes the place of another of the same id, perhaps of the same version. */
+  readonly isOther?: boolean
 }
 
 /** Puts the current version of an object into a user's box. */
 export function box(
   change: Change,
   object: FmtpObject,
-  { address, bytes, by, nowMs, boxed }: Boxing,
+  { address, bytes, by, nowMs, boxed, isOther = false }: Boxing,
   database: Pick<Database, 'get'>,
 ): void {
   const key = keyOf.boxed(address, object.id)
@@ -41,7 +43,12 @@ export function box(
   const forwarded = by === undefined ? {} : { by }
   const record: Boxed = { version: object.version, atMs: before?.atMs ?? nowMs, bytes, ...forwarded }
   change.puts.push([key, JSON.stringify(record)])
-  const listing = { more: forwarded, bytes: bytes - (before?.bytes ?? 0), isNew: before === undefined }
+  const listing = {
+    more: forwarded,
+    bytes: bytes - (before?.bytes ?? 0),
+    isNew: before === undefined,
+    isOther,
+  }
   enlist(change, listOf.box(address), object, listing, database)
 }
 

@@ -83,6 +83,8 @@ export interface Listing {
   readonly bytes?: number
   /** True for an object that was not here before: then it stands in no list, and none is looked at. */
   readonly isNew: boolean
+  /** True where it says something else than what is here, though perhaps in the same version (protocol §6.6). */
+  readonly isOther?: boolean
 }
 
 /**
@@ -93,14 +95,14 @@ export function enlist(
   change: Change,
   name: ListName,
   object: Listed,
-  { more = {}, bytes = 0, isNew }: Listing,
+  { more = {}, bytes = 0, isNew, isOther = false }: Listing,
   database: Pick<Database, 'get'>,
 ): void {
   const { id, version } = object
   const { key, text, placed } = isNew
     ? { key: newestKey(name, object), text: undefined, placed: undefined }
     : findPlaced(name, object, database)
-  if (placed?.version === version && object.deleted !== true) return
+  if (placed?.version === version && object.deleted !== true && !isOther) return
   if (!isNew) holdAs(change, key, text)
   if (placed !== undefined) change.dels.push(keyOf.entry(name, placed.n))
   // What stands for a deletion is in no order of making, and says so itself.

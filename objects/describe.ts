@@ -12,6 +12,7 @@ import { findPlace, topOf } from './place.ts'
 import { parseRow } from './row.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'
 import type { Before, Store } from './store.ts'
+import { isOtherThan } from './version.ts'
 
 /** How an object comes: made by a user or a server of ours, handed over for somebody here, or fetched for the cache. */
 export type Coming = 'made' | 'taken' | 'fetched'
@@ -38,8 +39,8 @@ export function describe(
     const attaching = { before: before?.object, object, isProven: coming === 'made' }
     attach(change, object.id, attaching, store.database)
   }
-  if (coming === 'made') listPublicly(change, object, { before, isNew }, store)
-  placeInThread(change, verified, { coming, isNew, store })
+  if (coming === 'made') listPublicly(change, verified, { before, isNew }, store)
+  placeInThread(change, verified, { coming, isNew, isOther: isOtherThan(verified, before), store })
   return change
 }
 
@@ -61,20 +62,29 @@ function replace(
 
 function listPublicly(
   change: Change,
-  object: FmtpObject,
+  verified: VerifiedObject,
   { before, isNew }: { readonly before: Before | undefined; readonly isNew: boolean },
   store: Store,
 ): void {
+  const { object } = verified
+  const isOther = isOtherThan(verified, before)
   for (const name of publicLists(object)) {
-    if (object.public === true) enlist(change, name, object, { isNew }, store.database)
+    if (object.public === true) enlist(change, name, object, { isNew, isOther }, store.database)
     else if (before?.object.public === true) unlist(change, name, object, store.database)
   }
+}
+
+interface Placing {
+  readonly coming: Coming
+  readonly isNew: boolean
+  readonly isOther: boolean
+  readonly store: Store
 }
 
 function placeInThread(
   change: Change,
   verified: VerifiedObject,
-  { coming, isNew, store }: { readonly coming: Coming; readonly isNew: boolean; readonly store: Store },
+  { coming, isNew, isOther, store }: Placing,
 ): void {
   const { object } = verified
   const top = topOf(object)
@@ -90,7 +100,7 @@ function placeInThread(
   }
   const unjoined = isNew ? undefined : database.get(keyOf.unjoined(object.id))
   if (unjoined !== undefined) change.dels.push(keyOf.unjoined(object.id))
-  enlist(change, thread, object, { isNew }, database)
+  enlist(change, thread, object, { isNew, isOther }, database)
   join(change, verified, thread, store)
 }
 

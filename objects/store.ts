@@ -126,6 +126,13 @@ export class Store {
     return this.#readAtRest(keyOf.view(view, address))
   }
 
+  /** True where a user has this very version, and not another of the same number (protocol §6.6). */
+  hasThis({ object, digest }: VerifiedObject, boxed: string | undefined): boolean {
+    if (boxed === undefined || parseBoxed(boxed).version !== object.version) return false
+    const held = this.findObject(object.id)
+    return held !== undefined && sealedDigest(held) === digest
+  }
+
   /** True for an object that was found damaged: its text is elsewhere, and the rows that name it are here still. */
   isAside(id: string): boolean {
     return this.#aside.has(id)

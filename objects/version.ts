@@ -49,3 +49,11 @@ export function decideSuccession(
 export function hasEnded({ expiresAt }: Pick<FmtpObject, 'expiresAt'>, nowMs: number): boolean {
   return expiresAt !== undefined && Date.parse(expiresAt) <= nowMs
 }
+
+/** True where an object is here already and says something else: at a tie of versions, too. */
+export function isOtherThan(
+  { digest }: VerifiedObject,
+  before: { readonly object: Pick<FmtpObject, 'hash'> } | undefined,
+): boolean {
+  return before !== undefined && sealedDigest(before.object) !== digest
+}

@@ -7,7 +7,7 @@ import { keyOf } from '../objects/layout.ts'
 import { isResealed } from '../objects/resealed.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
-import { findMoved, isNewer } from '../objects/version.ts'
+import { findMoved, isNewer, isOtherThan } from '../objects/version.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 
@@ -35,7 +35,8 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
     if (isKept) {
       for (const { address, boxed } of holders) {
         const { by } = parseBoxed(boxed)
-        box(change, object, { address, bytes: atRest.length, by, nowMs, boxed }, store.database)
+        const isOther = isOtherThan(fetched, before)
+        box(change, object, { address, bytes: atRest.length, by, nowMs, boxed, isOther }, store.database)
       }
       if (holders.length === 0) cache(change, object.id, { bytes: atRest.length, nowMs }, store.database)
     }

@@ -27,7 +27,7 @@ import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { type Judgement, judge, versionOf } from './judge.ts'
+import { type Judgement, judge } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
 import { type Coming, type TakingPorts, take } from './taking.ts'
 
@@ -223,10 +223,6 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
   }
 
-  function isStored(id: string): boolean {
-    return store.findText(id) !== undefined && !store.isAside(id)
-  }
-
   function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing): JudgedWithResult {
     const { object, atRest } = verified
     if (!ports.isOwnDomain(domainOf(recipient))) {
@@ -238,7 +234,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const judgement = judge(object, recipient, from, ports)
     const boxed = store.findBoxedText(recipient, object.id)
     // What was put aside as damaged is not here, whatever the box says.
-    const isHere = boxed !== undefined && versionOf(boxed) === object.version && isStored(object.id)
+    const isHere = !store.isAside(object.id) && store.hasThis(verified, boxed)
     return { recipient, judgement, boxed, result: resultOf(recipient, judgement, isHere) }
   }
 }

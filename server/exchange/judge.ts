@@ -2,7 +2,6 @@
  * Judges one approach to one user or group of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
  * what one user of ours writes to another.
  */
-import { parseBoxed } from '../../objects/box.ts'
 import { decideGroupReach } from '../../objects/group-policy.ts'
 import { listOf } from '../../objects/layout.ts'
 import { topOf } from '../../objects/place.ts'
@@ -136,9 +135,4 @@ function decideRoom(id: string, recipient: Name, bytes: number, ports: JudgePort
   const used = store.database.head(listOf.box(recipient)).bytes
   if (more <= 0 || used + more <= boxBytes) return { isAccepted: true, reason: 'room' }
   return { isAccepted: false, code: 'FMTP_QUOTA', reason: `${used} of ${boxBytes} bytes used` }
-}
-
-/** The version that the text of a box key names. */
-export function versionOf(boxed: string): number {
-  return parseBoxed(boxed).version
 }

@@ -14,7 +14,7 @@ import { keyOf } from '../../objects/layout.ts'
 import { findPlace } from '../../objects/place.ts'
 import { type DomainKeys, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
 import type { Before, Store } from '../../objects/store.ts'
-import { findMoved, isNewer } from '../../objects/version.ts'
+import { findMoved, isNewer, isOtherThan } from '../../objects/version.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
@@ -30,7 +30,7 @@ import type { AttachedWrite } from '../accounts/user-view.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
-import { judge, versionOf } from './judge.ts'
+import { judge } from './judge.ts'
 import { checkOffered } from './offered.ts'
 import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
 import { givenTo, passOn, type Taker, type TakingPorts, take } from './taking.ts'
@@ -116,9 +116,10 @@ export function createPublish(ports: PublishPorts): Publish {
 
   /** Judges users and groups of ours: who takes it, and what is told of each. */
   function judgeLocally(
-    { object, atRest }: VerifiedObject,
+    verified: VerifiedObject,
     recipients: readonly Address[],
   ): { readonly results: Result[]; readonly takers: Taker[] } {
+    const { object, atRest } = verified
     const from = { session: object.owner as Name, bytes: atRest.length }
     const takers: Taker[] = []
     const results = recipients.map((recipient): Result => {
@@ -126,7 +127,7 @@ export function createPublish(ports: PublishPorts): Publish {
       if (recipient === object.owner) return { for: recipient, outcome: 'stored' }
       const judgement = judge(object, recipient, from, ports)
       const boxed = store.findBoxedText(recipient, object.id)
-      const isHere = boxed !== undefined && versionOf(boxed) === object.version
+      const isHere = store.hasThis(verified, boxed)
       if (judgement.outcome === 'accept' && !isHere) takers.push({ recipient, boxed })
       return resultOf(recipient, judgement, isHere)
     })
@@ -134,10 +135,12 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   /** Room is kept for what others send: a full box must not keep its owner from writing, or from deleting. */
-  function boxForOwner(change: Change, { object }: VerifiedObject): void {
+  function boxForOwner(change: Change, { verified, before }: Finished): void {
+    const { object } = verified
     const address = object.owner
     const boxed = store.findBoxedText(address, object.id)
-    box(change, object, { address, bytes: 0, nowMs: clock.now(), boxed }, store.database)
+    const isOther = isOtherThan(verified, before)
+    box(change, object, { address, bytes: 0, nowMs: clock.now(), boxed, isOther }, store.database)
   }
 
   /** What else an object of a group changes: its list, or what its members have of it. */
@@ -166,7 +169,7 @@ export function createPublish(ports: PublishPorts): Publish {
       if (blob === undefined) throw new FmtpError('FMTP_NO_BLOB', sha256)
       change.equals.push([keyOf.blob(sha256), blob])
     }
-    boxForOwner(change, verified)
+    boxForOwner(change, { verified, before })
     const { results, takers } = judgeLocally(verified, local)
     take(change, { verified, before }, takers, ports)
     addForGroup(change, finished)

@@ -9,11 +9,12 @@ import { listInForum } from '../../objects/forum.ts'
 import { isForum, peopleOf } from '../../objects/group-policy.ts'
 import type { VerifiedObject } from '../../objects/seal.ts'
 import type { Before } from '../../objects/store.ts'
+import { isOtherThan } from '../../objects/version.ts'
 import type { Group } from '../../schemas/group.ts'
 import type { Address, Name } from '../../schemas/names.ts'
 import { recipientsIn } from '../../schemas/recipients.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
-import { type JudgePorts, judge, versionOf } from './judge.ts'
+import { type JudgePorts, judge } from './judge.ts'
 
 export interface TakingPorts extends JudgePorts {
   readonly clock: Clock
@@ -40,7 +41,7 @@ export function take(change: Change, coming: Coming, takers: readonly Taker[], p
   const { store } = ports
   const { verified, before } = coming
   const { object } = verified
-  for (const taker of takers) boxFor(change, verified, taker, ports)
+  for (const taker of takers) boxFor(change, coming, taker, ports)
   // Most takers are users, and those are in memory.
   const groups = takers.filter(({ recipient }) => ports.findUser(recipient) === undefined)
   if (groups.length === 0 || object.kind === 'user') return
@@ -67,10 +68,11 @@ export function givenTo({ verified, before }: Coming): Set<string> {
  */
 export function passOn(
   change: Change,
-  { verified, before }: Coming,
+  coming: Coming,
   { group, given }: { readonly group: Group; readonly given: Set<string> },
   ports: TakingPorts,
 ): void {
+  const { verified, before } = coming
   const { object, atRest } = verified
   // What was deleted before it came is news to nobody.
   if (object.deleted === true && before === undefined) return
@@ -85,9 +87,8 @@ export function passOn(
     }
     const judgement = judge(object, member, { session: by, bytes: atRest.length }, ports)
     const boxed = ports.store.findBoxedText(member, object.id)
-    const isHere = boxed !== undefined && versionOf(boxed) === object.version
-    if (judgement.outcome !== 'accept' || isHere) continue
-    boxFor(change, verified, { recipient: member, boxed, forwardedBy: judgement.forwardedBy }, ports)
+    if (judgement.outcome !== 'accept' || ports.store.hasThis(verified, boxed)) continue
+    boxFor(change, coming, { recipient: member, boxed, forwardedBy: judgement.forwardedBy }, ports)
   }
   if (ports.isIsland) return
   const { store, clock } = ports
@@ -96,11 +97,13 @@ export function passOn(
 
 function boxFor(
   change: Change,
-  { object, atRest }: VerifiedObject,
+  { verified, before }: Coming,
   { recipient, boxed, forwardedBy }: Taker,
   { store, clock }: TakingPorts,
 ): void {
+  const { object, atRest } = verified
   const bytes = atRest.length
-  const boxing = { address: recipient, bytes, by: forwardedBy, nowMs: clock.now(), boxed }
+  const isOther = isOtherThan(verified, before)
+  const boxing = { address: recipient, bytes, by: forwardedBy, nowMs: clock.now(), boxed, isOther }
   box(change, object, boxing, store.database)
 }

@@ -673,12 +673,15 @@ describe('bad input', () => {
 
     it('never replaces a newer one, in whatever order many come at once', async () => {
       const end = await asPoe()
-      const id = handMessage(edgar, []).id
+      // All are versions of one object, which is made once.
+      const { id, createdAt } = handMessage(edgar, [])
       stored.add(id)
       const versions = [5, 3, 9, 1, 7, 2, 8, 4, 6, 0].map(at => Date.now() - 10 + at)
       const newest = Math.max(...versions)
       const frames = versions.map(version =>
-        describeTo(handMessage(edgar, ['lost@lenore.org'], { id, version, body: `version ${version}` })),
+        describeTo(
+          handMessage(edgar, ['lost@lenore.org'], { id, createdAt, version, body: `version ${version}` }),
+        ),
       )
       for (const frame of frames) end.sendFrame(frame)
       await Promise.all(frames.map(frame => end.answer(frame.n)))
