@@ -294,8 +294,10 @@ class Crashes {
       () => undefined,
     )
     if (response === undefined) return undefined
+    // More than a user may upload at once: this message goes without.
+    if (response.status === 429) return undefined
     if (!response.ok) this.#faults.push(`blob ${sha256}: answered ${response.status}`)
-    this.#blobs.add(sha256)
+    else this.#blobs.add(sha256)
     return { sha256, bytes: bytes.length }
   }
 
