@@ -4,7 +4,7 @@
  * take a batch is opened again before it takes another (`reopening.ts`).
  */
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { readDamage, requireCurrent } from './damage.ts'
 import {
@@ -339,6 +339,8 @@ export class Database implements AsyncDisposable {
     }
     try {
       await batch.write()
+      // Who looks again where a condition failed would keep everybody else from going on.
+      if (batch.isEmpty) await nextTurn()
     } catch (cause) {
       this.#fail(group, [...batch.lists.keys()], cause)
       return

@@ -54,6 +54,11 @@ export class GroupBatch {
     return true
   }
 
+  /** True where nothing is to be written. */
+  get isEmpty(): boolean {
+    return this.#changed.size === 0 && this.heads.size === 0
+  }
+
   /** Keys that were put or deleted, but entries and heads. */
   get changedKeys(): Iterable<string> {
     return this.#changed.keys()
@@ -88,7 +93,7 @@ export class GroupBatch {
   async write(): Promise<void> {
     for (const [list, { number, bytes }] of this.heads)
       this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
-    if (this.#batch.length === 0) return this.#batch.close()
+    if (this.isEmpty) return this.#batch.close()
     await this.#batch.write({ sync: this.#isSynced })
   }
 

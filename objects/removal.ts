@@ -81,7 +81,7 @@ async function forgetThread(change: Change, top: string, { database }: Store): P
   change.dels.push(key, ...rows.map(([entry]) => entry))
 }
 
-/** Removals that a crash ended are done again. */
+/** Removals that a crash or a failing disk ended are done again: until then nobody could be given such an object. */
 export async function finishRemovals(store: Store): Promise<void> {
   for (const [key] of await store.database.scan(rangeOf('leaving'))) await removeUnheld(store, lastPart(key))
 }

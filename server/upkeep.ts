@@ -48,9 +48,8 @@ export class Upkeep implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { clock, store, onFailed } = this.#ports
+    const { clock, onFailed } = this.#ports
     const { signal } = this.#stopping
-    await finishRemovals(store).catch(onFailed)
     while (!signal.aborted) {
       await this.once().catch(onFailed)
       if (!signal.aborted) await clock.sleep(limits.upkeepMs, signal)
@@ -66,6 +65,7 @@ export class Upkeep implements AsyncDisposable {
 
   async #work(): Promise<UpkeepRecord> {
     const { store, onDone } = this.#ports
+    await finishRemovals(store)
     const record = {
       ended: await this.#end(),
       retired: await this.#retire(),

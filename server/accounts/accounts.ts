@@ -2,12 +2,14 @@
  * Users of our domains (protocol §5.6, §7.3): accounts with a home key, enrolled devices, one-time links, credentials.
  * A domain's own name has an account too, for the home key that seals its `server` object.
  */
+
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../objects/clock.ts'
 import { generateKeyPair, privatePem, sha256Text, signerOf, thumbprintOf } from '../../objects/keys.ts'
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
+import { untilWritten } from '../../objects/until-written.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -223,7 +225,7 @@ export class Accounts {
 
   /** Ends the enrolment of a device, whoever says so. @throws {FmtpError} FMTP_NOT_FOUND */
   async revoke(address: Address, thumbprint: string): Promise<void> {
-    for (;;) {
+    await untilWritten(async () => {
       const before = this.#findView(address)
       const devices = await this.#deviceKeys(address)
       if (!devices.includes(thumbprint))
@@ -238,8 +240,8 @@ export class Accounts {
         { ...view, puts: [...puts, ...(view?.puts ?? [])], dels },
       ])
       this.forget(address)
-      if (isRevoked === true) return
-    }
+      return isRevoked === true || undefined
+    })
   }
 
   async #deviceKeys(address: Address): Promise<string[]> {
@@ -278,7 +280,7 @@ export class Accounts {
    */
   async redeem(address: Address, token: string, jwk: PublicJwk | undefined): Promise<string | undefined> {
     const key = keyOf.token(sha256Text(token))
-    for (;;) {
+    const enrolled = await untilWritten(async () => {
       const text = this.#store.database.get(key)
       const record = text === undefined ? undefined : (JSON.parse(text) as TokenRecord)
       if (text === undefined || record?.address !== address || record.expiresAtMs <= this.#clock.now())
@@ -289,10 +291,10 @@ export class Accounts {
         { absent, equals: [[key, text], ...equals], dels: [key], puts },
       ])
       // Else the token was used meanwhile, or the view has changed: look again.
-      if (isUsed !== true) continue
-      this.forget(address)
-      return enrolled?.credential
-    }
+      return isUsed === true ? { credential: enrolled?.credential } : undefined
+    })
+    this.forget(address)
+    return enrolled.credential
   }
 
   async #enrolment(address: Address, jwk: PublicJwk) {

@@ -2,6 +2,7 @@
  * The first door: an object comes in (protocol §8). Its rungs stand in the order of their cost, and what is stored was
  * verified; the answer is given when it is on the disk.
  */
+
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { maySee, type Sight } from '../../objects/disclosure.ts'
@@ -17,6 +18,7 @@ import {
   type VerifiedObject,
   verifySeal,
 } from '../../objects/seal.ts'
+import { untilWritten } from '../../objects/until-written.ts'
 import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
 import type { Elder } from '../../routing/elder.ts'
@@ -196,7 +198,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
     const verified =
       known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
-    for (;;) {
+    return untilWritten(async () => {
       const coming = { verified: asHeld(verified), before: store.findBefore(object.id) }
       const judged = recipients.map(recipient => judgeOne(coming.verified, recipient, standing))
       const accepted = judged.filter(
@@ -205,10 +207,10 @@ export function createAdmit(ports: AdmitPorts): Admit {
       if (accepted.length > 0) {
         checkSuccession(coming)
         // Another version, or this one for the same recipient, came between reading and writing: look again.
-        if (!(await write(coming, accepted, standing))) continue
+        if (!(await write(coming, accepted, standing))) return undefined
       }
       return conclude(judged, startMs, known !== undefined)
-    }
+    })
 
     function conclude(judged: readonly JudgedWithResult[], sinceMs: number, isKnownHere = false): Answer {
       const ms = ports.clock.now() - sinceMs

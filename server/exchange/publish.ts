@@ -2,6 +2,7 @@
  * The second door: a user of ours makes an object (protocol §9.5). A draft is filled and sealed with the home key; a
  * finished object is verified and taken as it is. Object, boxes and outbox entries are one write.
  */
+
 import { addresseesOf } from '../../objects/addressees.ts'
 import { type Attached, attachedTo } from '../../objects/attached.ts'
 import { box } from '../../objects/box.ts'
@@ -14,6 +15,7 @@ import { keyOf } from '../../objects/layout.ts'
 import { findPlace } from '../../objects/place.ts'
 import { type DomainKeys, sealObject, type VerifiedObject, verifySeal } from '../../objects/seal.ts'
 import type { Before, Store } from '../../objects/store.ts'
+import { untilWritten } from '../../objects/until-written.ts'
 import { findMoved, isNewer, isOtherThan } from '../../objects/version.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
@@ -203,7 +205,7 @@ export function createPublish(ports: PublishPorts): Publish {
     checkSize(frame.object, ports.objectBytes)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
-    for (;;) {
+    return untilWritten(async () => {
       const finished = await finish(frame.object, author)
       if (finished === 'known') return knownAnswer(store.findObject((frame.object as FmtpObject).id))
       checkOffered(finished.verified.object, author)
@@ -211,11 +213,11 @@ export function createPublish(ports: PublishPorts): Publish {
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
       const results = await write(finished, frame.replaces)
       // Perhaps the same draft, sent twice: then it is known now.
-      if (results === undefined) continue
+      if (results === undefined) return undefined
       const { id, version, kind, owner } = finished.verified.object
       ports.onPublished({ id, kind, owner, results, ms: clock.now() - startMs })
-      return { outcome: 'stored', results, id, version }
-    }
+      return { outcome: 'stored', results, id, version } as const
+    })
   }
 }
 

@@ -2,12 +2,14 @@
  * Blobs of our users (protocol §9.8): who may put them here and how many, who may have them, and which nobody needs any
  * more. The bytes themselves are behind the port `Blobs`.
  */
+
 import { timingSafeEqual } from 'node:crypto'
 import type { Attached } from '../../objects/attached.ts'
 import type { Blobs } from '../../objects/blobs.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import { untilWritten } from '../../objects/until-written.ts'
 import { hasEnded } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -95,7 +97,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
 
   async function keep(sha256: string, user: Address, bytes: number): Promise<void> {
     const nowMs = clock.now()
-    for (;;) {
+    await untilWritten(async () => {
       const uploaded = database.get(keyOf.uploaded(sha256, user))
       const used = database.head(listOf.blobs(user)).bytes
       if (uploaded === undefined && used + bytes > ports.userBlobBytes)
@@ -113,8 +115,8 @@ export function createShelf(ports: ShelfPorts): Shelf {
           adjusts: uploaded === undefined ? [{ list: listOf.blobs(user), bytes }] : [],
         },
       ])
-      if (isWritten === true) return
-    }
+      return isWritten === true || undefined
+    })
   }
 
   async function put(sha256: string, user: Address, { source, bytes }: Upload): Promise<boolean> {

@@ -147,6 +147,18 @@ describe('database', () => {
     assert.equal(database.epoch, epoch)
   })
 
+  it('lets others go on while somebody tries what can not be written again and again', async () => {
+    let isOver = false
+    setTimeout(() => {
+      isOver = true
+    }, 5)
+    await database.commit([{ puts: [['k1', 'v1']] }])
+    let tries = 0
+    for (; !isOver && tries < 100_000; tries++)
+      assert.deepEqual(await database.commit([{ absent: ['k1'], puts: [['k1', 'v2']] }]), [false])
+    assert.ok(isOver)
+  })
+
   it('writes what waits before it closes, and takes nothing after', async () => {
     const committed = database.commit([{ puts: [['k', 'v']] }])
     await database[Symbol.asyncDispose]()

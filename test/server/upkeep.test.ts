@@ -297,5 +297,44 @@ describe('upkeep', () => {
         assert.equal(store.database.get(keyOf.leaving(id)), undefined)
       }
     })
+
+    describe('while one is said to go', () => {
+      const leave = (id: string) =>
+        server.running.store.database.commit([{ puts: [[keyOf.leaving(id), '']] }])
+      const stay = (id: string) => server.running.store.database.commit([{ dels: [keyOf.leaving(id)] }])
+      let message: Message
+      let end: RawEnd
+
+      beforeEach(async () => {
+        message = handMessage(edgar, [lost.address, 'alice@lenore.org'])
+        await bring(message, lost.address)
+        await enrol(server, 'alice@lenore.org')
+        await leave(message.id)
+        end = await rawTls(server.address, server.port, 'lenore.org')
+        await end.hello('lenore.org', { as: poe.name, signer: poe.signer })
+      })
+
+      afterEach(() => end.close())
+
+      const give = () => end.ask({ verb: 'describe', n: 5, object: message, for: ['alice@lenore.org'] })
+
+      it('others are served, and it is given when it stays', async () => {
+        const given = give()
+        const { answer } = await client.request({ address: lost.address })
+        assert.equal(answer.outcome, 'found')
+        assert.equal(server.running.store.findBoxed('alice@lenore.org', message.id), undefined)
+        await stay(message.id)
+        assert.deepEqual((await given).results, [{ for: 'alice@lenore.org', outcome: 'stored' }])
+      })
+
+      it('and never does, who brings it is told to come back, and upkeep sets it right', async () => {
+        const given = await give()
+        assert.equal(given.outcome, 'busy')
+        assert.equal(given.code, 'FMTP_BUSY')
+        assert.ok(Number(given.retryAfterMs) > 0)
+        await server.running.upkeep.once()
+        assert.deepEqual((await give()).results, [{ for: 'alice@lenore.org', outcome: 'stored' }])
+      })
+    })
   })
 })
