@@ -37,7 +37,9 @@
  *     token <sha256>                       a one-time link or a token
  *     peer <domain>                        when we last exchanged with a domain
  *     introduced <domain> <address>        version of a user's object that a domain was given
+ *     delivery <id> <domain>               what became of the newest version of an object of ours at a domain, and who has one
  *     courier <list>                       number up to which an outbox list is delivered
+ *     told <list>                          number up to which authors were told of what is late
  *     retry <list> <due ms> <number>       an outbox entry that was put off, by the time of its next attempt
  *     due <domain>                         schedule of a domain that could not be reached
  */
@@ -85,14 +87,16 @@ export const keyOf = {
   token: (sha256: string) => key('token', sha256),
   peer: (domain: string) => key('peer', domain),
   introduced: (domain: string, address: string) => key('introduced', domain, address),
+  delivery: (id: string, domain: string) => key('delivery', id, domain),
   courier: (list: ListName) => key('courier', list),
+  told: (list: ListName) => key('told', list),
   retry: (list: ListName, dueAtMs: number, number: number) =>
     key('retry', list, padded(dueAtMs, msDigits), padded(number)),
   due: (domain: string) => key('due', domain),
 } as const
 
 /** Names of lists; each counts its own entries. */
-export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'cache' | 'blobs'} ${string}`
+export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'bulk' | 'cache' | 'blobs'} ${string}`
 
 export const listOf = {
   /** Public objects of an owner of ours, and of a forum the posts that it took; of a domain: its own and those of all its users. */
@@ -101,8 +105,10 @@ export const listOf = {
   box: (address: string): ListName => `box ${address}`,
   /** Objects whose first is `top`. */
   thread: (top: string): ListName => `thread ${top}`,
-  /** Messages, users and tombstones that wait for a domain or were given to it. */
+  /** Messages, users, reports and tombstones that wait for a domain or were given to it. */
   outbox: (domain: string): ListName => `outbox ${domain}`,
+  /** All else that waits for a domain or was given to it. */
+  bulk: (domain: string): ListName => `bulk ${domain}`,
   /** Has no entries, only bytes: the blobs that a user put here. */
   blobs: (address: string): ListName => `blobs ${address}`,
   /** Has no entries, only bytes: what the cache of foreign objects takes. */

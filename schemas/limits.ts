@@ -60,6 +60,7 @@ export const limits = {
   absentMs: minuteMs,
 
   outboxMs: 5 * dayMs,
+  lateMs: 4 * hourMs,
   peersMs: 5 * dayMs,
   peersAtOnce: 20,
 

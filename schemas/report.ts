@@ -1,5 +1,6 @@
 /** The `report` object: what a server tells an author of an object, or a group of a post in its list (protocol §6.10). */
 import type { Static } from 'typebox'
+import { limits } from './limits.ts'
 import { type FmtpObject, nameText, objectIdText } from './object.ts'
 import { Type } from './type.ts'
 
@@ -18,8 +19,10 @@ const step = Type.Object(
 
 export const reportMembers = {
   about: objectIdText,
+  /** Whom it speaks of: one recipient, or the domain of several. */
   recipient: Type.Optional(nameText),
-  /** `delayed`, `failed`, `removed`; a later version may know more. */
+  recipients: Type.Optional(Type.Array(nameText, { maxItems: limits.recipients })),
+  /** `delayed`, `failed`, `delivered`, `removed`; a later version may know more. */
   outcome: Type.String({ pattern: '^[a-z]+$', maxLength: 32 }),
   code: Type.Optional(Type.String({ pattern: '^FMTP_[A-Z_]+$', maxLength: 64 })),
   trail: Type.Optional(Type.Array(step, { maxItems: 100 })),

@@ -31,7 +31,9 @@ import { openCore } from './core.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
+import { sorts } from './delivery/outbox.ts'
 import { createRates } from './delivery/rates.ts'
+import { createReports } from './delivery/reports.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { createDoors } from './doors.ts'
 import { Presences } from './exchange/presence.ts'
@@ -110,7 +112,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
 
     const isKnown = async (domain: string): Promise<boolean> =>
-      database.head(listOf.outbox(domain)).number > 0 || (await accounts.isListed(domain))
+      sorts.some(sort => database.head(listOf[sort](domain)).number > 0) || (await accounts.isListed(domain))
     const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
     const resealing = closing.use(new Resealing({ store, accounts, clock, onEvent }))
     accounts.watchRevoked((address, thumbprints) => {
@@ -196,6 +198,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         },
         reach: (domain, as, note) => reach.domain(domain, as, note),
         reachDirect: direct,
+        reports: createReports({
+          store,
+          clock,
+          hasUser: address => accounts.findUser(address) !== undefined,
+          homeKey: domain => accounts.homeKey(domain),
+        }),
         onEvent: telling.onDelivery,
       }),
     )

@@ -6,6 +6,7 @@ import type { Hints } from '../../objects/hints.ts'
 import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import type { Domain } from '../../schemas/names.ts'
 import { settledNumber } from './cursor.ts'
+import { type Sort, sorts } from './outbox.ts'
 import { Worker, type WorkerPorts } from './worker.ts'
 
 export interface CourierPorts extends WorkerPorts {
@@ -22,14 +23,21 @@ export class Courier implements AsyncDisposable {
 
   private constructor(ports: CourierPorts) {
     this.#ports = ports
-    this.#unwatch = ports.hints.watchSort('outbox', list => this.wake(lastPart(list) as Domain))
+    const unwatch = sorts.map(sort =>
+      ports.hints.watchSort(sort, list => this.wake(lastPart(list) as Domain)),
+    )
+    this.#unwatch = () => {
+      for (const end of unwatch) end()
+    }
   }
 
   /** Starts, and takes up what an earlier run left. */
   static async start(ports: CourierPorts): Promise<Courier> {
     const courier = new Courier(ports)
-    await courier.#takeUpEntries()
-    await courier.#takeUpRetries()
+    for (const sort of sorts) {
+      await courier.#takeUpEntries(sort)
+      await courier.#takeUpRetries(sort)
+    }
     return courier
   }
 
@@ -48,9 +56,11 @@ export class Courier implements AsyncDisposable {
 
   #hasEntries(domain: Domain): boolean {
     const { store } = this.#ports
-    const list = listOf.outbox(domain)
-    const { number } = store.database.head(list)
-    return number > 0 && number > settledNumber(list, store)
+    return sorts.some(sort => {
+      const list = listOf[sort](domain)
+      const { number } = store.database.head(list)
+      return number > 0 && number > settledNumber(list, store)
+    })
   }
 
   #work(domain: Domain): void {
@@ -58,9 +68,9 @@ export class Courier implements AsyncDisposable {
     this.#workers.set(domain, new Worker(domain, this.#ports, () => this.#workers.delete(domain)))
   }
 
-  async #takeUpEntries(): Promise<void> {
+  async #takeUpEntries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
-    let range = rangeOf('head', 'outbox')
+    let range = rangeOf('head', sort)
     for (;;) {
       const heads = await database.scan(range, { limit: pageHeads })
       for (const [key] of heads) this.wake(lastPart(key) as Domain)
@@ -71,15 +81,15 @@ export class Courier implements AsyncDisposable {
   }
 
   /** From domain to domain: what each has is its worker's affair. */
-  async #takeUpRetries(): Promise<void> {
+  async #takeUpRetries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
-    let range = rangeOf('retry', 'outbox')
+    let range = rangeOf('retry', sort)
     for (;;) {
       const [first] = await database.scan(range, { limit: 1 })
       if (first === undefined) return
       const [, , domain = ''] = first[0].split(' ')
       this.#work(domain as Domain)
-      range = { ...range, gt: rangeOf('retry', listOf.outbox(domain)).lt }
+      range = { ...range, gt: rangeOf('retry', listOf[sort](domain)).lt }
     }
   }
 

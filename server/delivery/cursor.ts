@@ -6,8 +6,11 @@
 import { keyOf, type ListName } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
-import type { Entry } from '../../objects/write.ts'
+import type { Entry, Write } from '../../objects/write.ts'
 import { noEntry, type OutboxEntry } from './outbox.ts'
+
+/** What is to be written of an entry, looked at when it is written; nothing where it is said already. */
+export type MakeWrites = () => readonly Write[]
 
 export interface NumberedEntry {
   readonly number: number
@@ -16,6 +19,7 @@ export interface NumberedEntry {
 
 const pageEntries = 256
 const saveMs = 50
+const newsTries = 5
 
 /** Number of the last entry that is known on disk to be settled. */
 export function settledNumber(list: ListName, store: Store): number {
@@ -36,6 +40,8 @@ export class Cursor {
   #page: readonly Entry[] = []
   #at = 0
   #saving: ReturnType<typeof setTimeout> | undefined
+  /** What is to be written of settled entries with the cursor, made when it is. */
+  #news: MakeWrites[] = []
 
   constructor(list: ListName, store: Store, onError: (thrown: unknown) => void) {
     this.#list = list
@@ -48,7 +54,12 @@ export class Cursor {
 
   /** True when all is settled, also on disk. */
   get isSettled(): boolean {
-    return this.#saved === this.#store.database.head(this.#list).number
+    return this.#news.length === 0 && this.#saved === this.#store.database.head(this.#list).number
+  }
+
+  /** Number up to which all is settled. */
+  get done(): number {
+    return this.#done
   }
 
   /** True while there is something that was not taken. */
@@ -83,7 +94,9 @@ export class Cursor {
     this.#at = 0
   }
 
-  settle(number: number): void {
+  /** `news` is what is to be known of it from then on. */
+  settle(number: number, news?: MakeWrites): void {
+    if (news !== undefined) this.#news.push(news)
     this.#finished.add(number)
     while (this.#finished.delete(this.#done + 1)) this.#done++
     this.save()
@@ -92,14 +105,14 @@ export class Cursor {
   /** Settles from the front what is over; stops at the first that is not. Nothing may be under way. */
   async drop(
     isOver: (entry: OutboxEntry) => boolean,
-    onDropped: (entry: OutboxEntry) => void,
+    onDropped: (dropped: NumberedEntry) => Promise<void>,
   ): Promise<void> {
     this.rewind()
     for (;;) {
       const taken = this.take()
       if (taken === undefined && (await this.fill())) continue
       if (taken === undefined || !isOver(taken.entry)) break
-      onDropped(taken.entry)
+      await onDropped(taken)
       this.settle(taken.number)
     }
     this.rewind()
@@ -107,7 +120,7 @@ export class Cursor {
 
   /** A little later, so that many entries share one write. What a crash forgets is delivered again, and recognised there. */
   save(): void {
-    if (this.#saving !== undefined || this.#done === this.#saved) return
+    if (this.#saving !== undefined || (this.#done === this.#saved && this.#news.length === 0)) return
     this.#saving = setTimeout(() => void this.flush(), saveMs)
   }
 
@@ -116,11 +129,19 @@ export class Cursor {
     clearTimeout(this.#saving)
     this.#saving = undefined
     const done = this.#done
+    const news = this.#news.splice(0)
+    const cursor: Write = { puts: [[keyOf.courier(this.#list), String(done)]], isRelaxed: true }
     try {
-      const cursor = [keyOf.courier(this.#list), String(done)] as const
-      if (done > this.#saved) await this.#store.database.commit([{ puts: [cursor], isRelaxed: true }])
+      let writes = news.flatMap(make => make())
+      if (done > this.#saved) writes.push(cursor)
+      // A newer version may take an entry's place while this is written: then there is no news of it.
+      for (let tries = 0; writes.length > 0 && tries < newsTries; tries++) {
+        const areWritten = await this.#store.database.commit(writes)
+        writes = areWritten.includes(false) ? news.flatMap(make => make()) : []
+      }
       this.#saved = Math.max(this.#saved, done)
     } catch (thrown) {
+      this.#news.unshift(...news)
       this.#onError(thrown)
     }
   }

@@ -6,6 +6,7 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
 import type { Address, Domain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Answer } from '../../wire/pairing.ts'
@@ -25,22 +26,31 @@ export interface DeliverPorts {
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
 }
 
+/** What a peer has said of one recipient, for good. */
+export interface Said {
+  readonly for: Address
+  readonly outcome: 'stored' | 'refused' | 'absent'
+  readonly code?: string
+}
+
 export type Delivery =
-  /** Taken, refused for good, or replaced by a newer version. */
-  | { readonly outcome: 'settled' }
-  /** These recipients want it later, and not before `retryAfterMs`. */
+  /** Taken or refused for good; nothing is said where a newer version took its place. */
+  | { readonly outcome: 'settled'; readonly said: readonly Said[] }
+  /** These recipients want it later, and not before `retryAfterMs`; of the others it is said what they did. */
   | {
       readonly outcome: 'left'
+      readonly said: readonly Said[]
       readonly for: readonly Address[]
+      readonly code: string
       readonly reason: string
       readonly retryAfterMs: number
     }
   /** No connection is open: nothing was sent. */
   | { readonly outcome: 'unreached' }
   /** The connection ended under it. */
-  | { readonly outcome: 'lost'; readonly reason: string }
+  | { readonly outcome: 'lost'; readonly code: string; readonly reason: string }
 
-const settled: Delivery = { outcome: 'settled' }
+const replaced: Delivery = { outcome: 'settled', said: [] }
 const unreached: Delivery = { outcome: 'unreached' }
 
 /** Hands an entry to its domain. Never throws. */
@@ -48,7 +58,7 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
   try {
     const object = ports.findOutgoing(entry.id, entry.version)
     // A newer version follows in the list, or took this one's place.
-    if (object === undefined) return settled
+    if (object === undefined) return replaced
     const as = callerOf(entry)
     await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
     const peer = ports.findOpen(domain, as)
@@ -67,41 +77,66 @@ async function describe(
   const startMs = ports.clock.now()
   if (ports.isWatched) noteSent(peer, object, entry, ports)
   try {
-    const answer = await peer.describe({ object, for: entry.for as Address[] })
-    if (ports.isWatched) {
-      const results: readonly Result[] = answer.results ?? entry.for.map(to => ({ ...answer, for: to }))
+    const results: Result[] = []
+    for (let at = 0; at < entry.for.length; at += limits.recipients) {
+      const some = entry.for.slice(at, at + limits.recipients)
+      const answer = await peer.describe({ object, for: some })
+      for (const to of some) results.push(resultIn(answer, to))
+    }
+    if (ports.isWatched)
       ports.onEvent('deliver.answer', {
         ...recordOf(peer, object),
         results,
         ms: ports.clock.now() - startMs,
       })
-    }
-    return deliveryOf(entry, answer)
+    return deliveryOf(results)
   } catch (thrown) {
     // What the other side answers is no error: this is about the connection, unless that still stands.
-    return peer.isOpen ? leftAll(entry, thrown) : { outcome: 'lost', reason: toFmtpError(thrown).message }
+    if (peer.isOpen) return leftAll(entry, thrown)
+    const { code, message } = toFmtpError(thrown)
+    return { outcome: 'lost', code, reason: message }
   }
 }
 
 function leftAll(entry: OutboxEntry, thrown: unknown): Delivery {
-  const { message, retryAfterMs = 0 } = toFmtpError(thrown)
-  return { outcome: 'left', for: entry.for, reason: message, retryAfterMs }
+  const { code, message, retryAfterMs = 0 } = toFmtpError(thrown)
+  return { outcome: 'left', said: [], for: entry.for, code, reason: message, retryAfterMs }
 }
 
-/** `busy` and no result at all are tried again, the slowest recipient deciding when. */
-function deliveryOf(entry: OutboxEntry, answer: Answer): Delivery {
-  let left: Address[] | undefined
-  let reason = ''
-  let retryAfterMs = 0
-  for (const to of entry.for) {
-    const result = answer.results === undefined ? answer : answer.results.find(each => each.for === to)
-    if (result !== undefined && result.outcome !== 'busy') continue
-    left ??= []
-    left.push(to)
-    reason = result === undefined ? 'no result' : (result.code ?? 'busy')
-    retryAfterMs = Math.max(retryAfterMs, result?.retryAfterMs ?? 0)
+/** What an answer says of one recipient; one that is left out may come to be named next time. */
+function resultIn(answer: Answer, to: Address): Result {
+  if (answer.results === undefined) return { ...answer, for: to }
+  return (
+    answer.results.find(each => each.for === to) ?? { for: to, outcome: 'busy', text: 'no result was given' }
+  )
+}
+
+/** `busy` is tried again, the slowest recipient deciding when. Whatever else a peer says is for good. */
+function deliveryOf(results: readonly Result[]): Delivery {
+  const said: Said[] = []
+  const left: Result[] = []
+  for (const result of results) {
+    if (result.outcome === 'busy') left.push(result)
+    else said.push(saidOf(result))
   }
-  return left === undefined ? settled : { outcome: 'left', for: left, reason, retryAfterMs }
+  const [first] = left
+  if (first === undefined) return { outcome: 'settled', said }
+  return {
+    outcome: 'left',
+    said,
+    for: left.map(each => each.for as Address),
+    code: first.code ?? 'FMTP_BUSY',
+    reason: first.text ?? first.code ?? 'busy',
+    retryAfterMs: Math.max(...left.map(each => each.retryAfterMs ?? 0)),
+  }
+}
+
+/** Only three words count: a peer that says another one has not said that it has the object. */
+function saidOf({ for: to, outcome, code }: Result): Said {
+  const recipient = to as Address
+  if (outcome === 'stored' || outcome === 'duplicate') return { for: recipient, outcome: 'stored' }
+  const why = code === undefined ? {} : { code }
+  return { for: recipient, outcome: outcome === 'absent' ? 'absent' : 'refused', ...why }
 }
 
 /** Sooner, and nothing more: the home gets the object whatever comes of this. */

@@ -14,6 +14,9 @@ export interface Attempts {
   readonly firstAtMs: number
   /** Unix ms before which there is no other. */
   readonly dueAtMs: number
+  /** Of the failure of the last attempt that has failed, and what it was. */
+  readonly code?: string
+  readonly reason?: string
 }
 
 export interface DuePorts {
@@ -50,10 +53,21 @@ export class Due {
     const nowMs = this.#ports.clock.now()
     const attempts = (this.#attempts?.attempts ?? 0) + 1
     const firstAtMs = this.#attempts?.firstAtMs ?? nowMs
-    const counted = { attempts, firstAtMs, dueAtMs: nowMs + waitMs(attempts, this.#ports.random()) }
+    const dueAtMs = nowMs + waitMs(attempts, this.#ports.random())
+    const counted = { ...this.#attempts, attempts, firstAtMs, dueAtMs }
     await this.#ports.store.database.commit([{ puts: [[this.#key, JSON.stringify(counted)]] }])
     this.#attempts = counted
     return counted
+  }
+
+  /** Says why the attempt that was counted has failed, for who asks. */
+  async explain(code: string, reason: string): Promise<void> {
+    if (this.#attempts === undefined || (this.#attempts.code === code && this.#attempts.reason === reason))
+      return
+    this.#attempts = { ...this.#attempts, code, reason }
+    await this.#ports.store.database.commit([
+      { puts: [[this.#key, JSON.stringify(this.#attempts)]], isRelaxed: true },
+    ])
   }
 
   /** The domain was heard from: the next attempt is made now. */

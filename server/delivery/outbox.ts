@@ -1,8 +1,9 @@
 /**
- * The outbox (docs/architecture.md): one list per destination domain, written in the commit of the object itself, so
- * that nothing is promised that is not queued. Entries stay after delivery: they name the holders of an object.
+ * The outbox (docs/architecture.md): two lists per destination domain, written in the commit of the object itself, so
+ * that nothing is promised that is not queued. Beside each entry stands what became of the object at that domain.
  */
-import { keyOf, listOf } from '../../objects/layout.ts'
+import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
+import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Append } from '../../objects/write.ts'
 import {
@@ -26,6 +27,48 @@ export interface OutboxEntry {
   readonly atMs: number
 }
 
+/** What became of a version for these recipients. Missing recipients: for all of the row. */
+export interface Settled {
+  readonly outcome: 'stored' | 'refused' | 'absent' | 'failed'
+  readonly atMs: number
+  readonly code?: string
+  readonly for?: readonly Address[]
+}
+
+/** The newest version of an object at one domain: where it stands in the outbox, and how far it is. */
+export interface DeliveryRow {
+  readonly version: number
+  /** Its entry: number in the list of this sort. */
+  readonly list: Sort
+  readonly number: number
+  /** All who were ever given the object, or were to be: an edit and a deletion go to all of them. */
+  readonly for: readonly Address[]
+  /** Unix ms at which this version was queued. */
+  readonly atMs: number
+  readonly settled?: readonly Settled[]
+  /** While it waits by itself. */
+  readonly trying?: Trying
+  /** The author was told that it is late. */
+  readonly isLate?: true
+}
+
+export interface Trying {
+  readonly attempts: number
+  readonly nextAtMs: number
+  readonly code: string
+}
+
+/** Which of the two lists of a domain. */
+export type Sort = 'outbox' | 'bulk'
+export const sorts: readonly Sort[] = ['outbox', 'bulk']
+
+/** What a person waits for is not kept waiting by much else: messages, users, reports and all tombstones go first. */
+const prompt: ReadonlySet<string> = new Set(['message', 'user', 'report'])
+
+export function sortOf({ kind, deleted }: Pick<FmtpObject, 'kind' | 'deleted'>): Sort {
+  return deleted === true || prompt.has(kind) ? 'outbox' : 'bulk'
+}
+
 /** In which domain's name an entry is brought. */
 export function callerOf({ id, by }: Pick<OutboxEntry, 'id' | 'by'>): Domain {
   return domainOf(by ?? ownerOf(id as ObjectId))
@@ -39,9 +82,20 @@ function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly 
   const domains = new Map<Domain, Address[]>()
   for (const recipient of recipients) {
     const domain = domainOf(recipient as Name)
-    domains.set(domain, [...(domains.get(domain) ?? []), recipient])
+    const known = domains.get(domain)
+    if (known === undefined) domains.set(domain, [recipient])
+    else known.push(recipient)
   }
   return domains
+}
+
+interface OutboxPorts {
+  readonly store: Store
+  readonly author: User | undefined
+  readonly nowMs: number
+  readonly by?: Address
+  /** True for an object that was not here before: nobody was given it. */
+  readonly isNew: boolean
 }
 
 /**
@@ -51,24 +105,32 @@ function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly 
 export function outboxWrites(
   object: FmtpObject,
   recipients: readonly Address[],
-  ports: {
-    readonly store: Store
-    readonly author: User | undefined
-    readonly nowMs: number
-    readonly by?: Address
-  },
+  { store, author, nowMs, by, isNew }: OutboxPorts,
 ): { readonly appends: Append[]; readonly puts: [string, string][] } {
+  const { database } = store
   const appends: Append[] = []
   const puts: [string, string][] = []
-  const { store, author, nowMs, by } = ports
-  const queue = (list: Domain, { id, version }: FmtpObject, to: readonly Address[]): void => {
-    const entry: OutboxEntry = { id, version, for: to, ...(by && { by }), atMs: nowMs }
-    appends.push({ list: listOf.outbox(list), value: JSON.stringify(entry), bytes: 0 })
+  const queue = (domain: Domain, { id, version, ...what }: FmtpObject, to: readonly Address[]): void => {
+    const sort = sortOf(what)
+    const key = keyOf.delivery(id, domain)
+    const text = isNew && what.kind !== 'user' ? undefined : database.get(key)
+    const holders = text === undefined ? [] : parseRow<DeliveryRow>(text).for
+    const all = holders.length === 0 ? to : [...new Set([...holders, ...to])]
+    const valueAt = (number: number): string =>
+      JSON.stringify({ version, list: sort, number, for: all, atMs: nowMs } satisfies DeliveryRow)
+    // A user object goes to who writes to its owner anew; an edit of anything else to all who have it.
+    const entry: OutboxEntry = {
+      ...{ id, version, for: what.kind === 'user' && what.deleted !== true ? to : all },
+      ...(by && { by }),
+      atMs: nowMs,
+    }
+    const value = JSON.stringify(entry)
+    appends.push({ list: listOf[sort](domain), value, bytes: 0, record: { key, valueAt } })
   }
   for (const [domain, to] of byDomain(recipients)) {
     if (author !== undefined) {
       const known = keyOf.introduced(domain, author.owner)
-      if (store.database.get(known) !== String(author.version)) {
+      if (database.get(known) !== String(author.version)) {
         queue(domain, author, to)
         puts.push([known, String(author.version)])
       }
@@ -76,4 +138,9 @@ export function outboxWrites(
     queue(domain, object, to)
   }
   return { appends, puts }
+}
+
+/** The list in which an entry of a row stands. */
+export function listOfRow({ list }: Pick<DeliveryRow, 'list'>, domain: string): ListName {
+  return listOf[list](domain)
 }

@@ -5,9 +5,10 @@
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf, type ListName, lastPart, rangeOf, retriesUntil } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Write } from '../../objects/write.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address } from '../../schemas/names.ts'
-import type { OutboxEntry } from './outbox.ts'
+import type { OutboxEntry, Trying } from './outbox.ts'
 import { waitMs } from './schedule.ts'
 
 /** An entry that was put off, as it is kept. */
@@ -32,6 +33,7 @@ export interface PutOff {
   readonly entry: OutboxEntry
   /** Those of its recipients who are left. */
   readonly for: readonly Address[]
+  readonly code: string
   readonly reason: string
   /** At least this long. */
   readonly retryAfterMs: number
@@ -39,6 +41,8 @@ export interface PutOff {
   readonly isLost?: boolean
   /** What is kept of it, where it was put off before. */
   readonly before: Retry | undefined
+  /** What is known of those of its recipients who are not left. */
+  news(trying: Trying | undefined): readonly Write[]
 }
 
 export interface RetriesPorts {
@@ -46,6 +50,17 @@ export interface RetriesPorts {
   readonly clock: Clock
   random(): number
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
+  /** An entry was tried for five days; what it says is on the disk when it resolves. */
+  onFailed(failed: Failed): Promise<void>
+}
+
+/** What was given up. */
+export interface Failed {
+  readonly number: number
+  readonly entry: OutboxEntry
+  readonly attempts: number
+  readonly code: string
+  readonly reason: string
 }
 
 const pageRetries = 256
@@ -157,14 +172,14 @@ export class Retries {
     this.#expect(dueAtMs)
   }
 
-  async settle({ key, number }: Retry): Promise<void> {
-    await this.#ports.store.database.commit([{ dels: [key], isRelaxed: true }])
+  async settle({ key, number }: Retry, news: readonly Write[] = []): Promise<void> {
+    await this.#ports.store.database.commit([{ dels: [key], isRelaxed: true }, ...news])
     this.#underWay.delete(number)
   }
 
   /** Keeps an entry for later, or lets it fail. */
   async putOff(putOff: PutOff): Promise<void> {
-    const { number, entry, reason, retryAfterMs, before, for: left } = putOff
+    const { number, entry, code, reason, retryAfterMs, before, for: left } = putOff
     const { store, clock, random } = this.#ports
     const atMs = clock.now()
     const attempts = (before?.attempts ?? 0) + 1
@@ -172,8 +187,8 @@ export class Retries {
     const rest = { ...entry, for: left }
     const dels = before === undefined ? [] : [before.key]
     if (atMs - firstAtMs >= limits.outboxMs) {
-      await store.database.commit([{ dels }])
-      this.#fail({ entry: rest, attempts }, reason)
+      await this.#ports.onFailed({ number, entry: rest, attempts, code, reason })
+      await store.database.commit([{ dels }, ...putOff.news(undefined)])
     } else {
       const dueAtMs = atMs + Math.max(waitMs(attempts, random()), retryAfterMs)
       const notBeforeMs = putOff.isLost === true ? dueAtMs : atMs + retryAfterMs
@@ -181,6 +196,7 @@ export class Retries {
       const key = keyOf.retry(this.#list, dueAtMs, number)
       await store.database.commit([
         { puts: [[key, JSON.stringify(kept)]], dels: dels.filter(other => other !== key) },
+        ...putOff.news({ attempts, nextAtMs: dueAtMs, code }),
       ])
       this.#expect(dueAtMs)
       const record = { id: entry.id, for: left, attempts, reason, nextAtMs: dueAtMs }
@@ -190,7 +206,7 @@ export class Retries {
   }
 
   /** What is due and has waited for five days fails: the domain can not be reached. Nothing may be under way. */
-  async drop(reason: string): Promise<void> {
+  async drop(code: string, reason: string): Promise<void> {
     const nowMs = this.#ports.clock.now()
     let range = retriesUntil(this.#list, nowMs)
     let isLeft = false
@@ -204,15 +220,11 @@ export class Retries {
       for (const retry of page) {
         if (nowMs - retry.firstAtMs < limits.outboxMs) isLeft = true
         else {
+          await this.#ports.onFailed({ ...retry, code, reason })
           await this.settle(retry)
-          this.#fail(retry, reason)
         }
       }
     }
     if (!isLeft) await this.#findNext(nowMs)
-  }
-
-  #fail({ entry, attempts }: Pick<Kept, 'entry' | 'attempts'>, reason: string): void {
-    this.#ports.onEvent('deliver.failed', { id: entry.id, for: entry.for, attempts, reason })
   }
 }

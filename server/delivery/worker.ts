@@ -1,20 +1,23 @@
 /**
  * Carries what waits for one domain (docs/architecture.md), many objects under way at once: what was put off and is due,
- * and the outbox list from its cursor. What is about one object waits by itself and blocks nothing; a domain that can not
- * be reached has one schedule for all.
+ * and its two lists from their cursors, of which that of messages goes first. What is about one object waits by itself and
+ * blocks nothing; a domain that can not be reached has one schedule for all.
  */
-import { type ListName, listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Write } from '../../objects/write.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address, Domain } from '../../schemas/names.ts'
-import { Cursor, type NumberedEntry } from './cursor.ts'
-import { type DeliverPorts, type Delivery, deliver } from './deliver.ts'
+import type { MakeWrites, NumberedEntry } from './cursor.ts'
+import { type DeliverPorts, type Delivery, deliver, type Said } from './deliver.ts'
 import { Due } from './due.ts'
-import { callerOf, type OutboxEntry } from './outbox.ts'
-import { Retries, type Retry } from './retries.ts'
+import { Lane, type Work } from './lane.ts'
+import { tellLate } from './late.ts'
+import { callerOf, type OutboxEntry, sorts, type Trying } from './outbox.ts'
+import type { Reports } from './reports.ts'
+import type { Failed } from './retries.ts'
 
 export interface WorkerPorts extends DeliverPorts {
   readonly store: Store
@@ -23,11 +26,8 @@ export interface WorkerPorts extends DeliverPorts {
   lookUp(recipients: readonly Address[], as: Domain): Promise<void>
   /** A proven connection to the domain in the name of the author's domain. @throws {FmtpError} */
   reach(domain: Domain, as: Domain, note: Note): Promise<Peer>
-}
-
-/** An entry, and what is kept of it where it was put off before. */
-interface Work extends NumberedEntry {
-  readonly retry: Retry | undefined
+  /** Tells authors what became of what they sent. */
+  readonly reports: Reports
 }
 
 /** How long a domain waits whose connection ended, and a worker that has nothing to do. */
@@ -36,6 +36,10 @@ const restMs = 60_000
 const underWayMost = 256
 /** What was put off leaves room for what is new. */
 const retriesMost = 64
+/** Bulk leaves room, so that a message finds some at once; while both wait, one of five is bulk. */
+const bulkMost = 192
+const turns = 5
+const trailMost = 20
 /** An entry under which the connection ended this often waits by itself: it may be the reason. */
 const lossesMost = 3
 
@@ -43,14 +47,16 @@ export class Worker {
   readonly #domain: Domain
   readonly #ports: WorkerPorts
   readonly #onRested: () => void
-  readonly #cursor: Cursor
-  readonly #retries: Retries
+  readonly #lanes: readonly Lane[]
   readonly #due: Due
-  readonly #losses = new Map<number, number>()
+  readonly #losses = new Map<string, number>()
   readonly #closing = new AbortController()
   #woken = new AbortController()
   #isBack = false
-  #lastReason = ''
+  /** Why the domain could not be reached, and what was tried. */
+  #last = { code: 'FMTP_UNREACHABLE', reason: '' }
+  #trail: Step[] = []
+  #turn = 0
   /** Counts what happens, and who waits for the next such thing. */
   #changes = 0
   #onChange: () => void = () => undefined
@@ -58,12 +64,15 @@ export class Worker {
 
   /** `onRested` is called once, when nothing is left for the domain; the worker has ended then. */
   constructor(domain: Domain, ports: WorkerPorts, onRested: () => void) {
-    const list: ListName = listOf.outbox(domain)
     this.#domain = domain
     this.#ports = ports
     this.#onRested = onRested
-    this.#cursor = new Cursor(list, ports.store, thrown => this.#noteError(thrown))
-    this.#retries = new Retries(list, ports)
+    const onError = (thrown: unknown): void => this.#noteError(thrown)
+    this.#lanes = sorts.map(sort => {
+      const onFailed = (failed: Failed): Promise<void> => this.#fail(lane, failed, failed)
+      const lane: Lane = new Lane(sort, domain, { ...ports, onError, onFailed })
+      return lane
+    })
     this.#due = new Due(domain, ports)
     this.#loop = this.#run()
   }
@@ -79,7 +88,11 @@ export class Worker {
     this.#closing.abort()
     this.wake(false)
     await this.#loop
-    await this.#cursor.flush()
+    await this.#flush()
+  }
+
+  async #flush(): Promise<void> {
+    for (const { cursor } of this.#lanes) await cursor.flush()
   }
 
   get #isClosing(): boolean {
@@ -129,23 +142,27 @@ export class Worker {
   }
 
   get #isRested(): boolean {
-    return this.#cursor.isSettled && this.#retries.isEmpty
+    return this.#lanes.every(lane => lane.isRested)
   }
 
   /** Delivers what can be delivered now, and says for how many ms there is nothing to do. */
   async #pass(): Promise<number> {
     if (this.#isBack) {
       this.#due.hasten()
-      this.#retries.hasten()
+      for (const { retries } of this.#lanes) retries.hasten()
     }
     this.#isBack = false
-    if (this.#due.waitMs > 0) return Math.min(this.#due.waitMs, restMs)
+    if (this.#due.waitMs > 0) {
+      await this.#tellLate()
+      return Math.min(this.#due.waitMs, restMs)
+    }
     const isReached = await this.#deliverAll()
     if (this.#isClosing) return 0
     if (!isReached) await this.#giveUpOld()
-    await this.#cursor.flush()
+    await this.#flush()
     if (this.#isRested) await this.#due.clear()
-    if (isReached) return Math.min(this.#retries.waitMs, restMs)
+    else await this.#tellLate()
+    if (isReached) return Math.min(...this.#lanes.map(({ retries }) => retries.waitMs), restMs)
     return Math.min(this.#due.waitMs === 0 ? lookMs : this.#due.waitMs, restMs)
   }
 
@@ -155,47 +172,55 @@ export class Worker {
    */
   async #deliverAll(): Promise<boolean> {
     let isReached = true
-    let underWay = 0
-    let retrying = 0
+    const underWay = { all: 0, retries: 0, bulk: 0 }
     for (;;) {
       const changes = this.#changes
-      const mayStart = isReached && !this.#isClosing && underWay < underWayMost
-      const mayRetry = retrying < retriesMost
-      const work = mayStart ? (this.#take(mayRetry) ?? (await this.#takeMore(mayRetry))) : undefined
+      const mayStart = isReached && !this.#isClosing && underWay.all < underWayMost
+      const may = { retry: underWay.retries < retriesMost, bulk: underWay.bulk < bulkMost }
+      const work = mayStart ? (this.#take(may) ?? (await this.#takeMore(may))) : undefined
       if (work === undefined) {
-        if (underWay === 0) break
+        if (underWay.all === 0) break
         await this.#changedSince(changes)
       } else if (!isReached || !(await this.#isReachable(work.entry))) {
         isReached = false
-        if (work.retry !== undefined) this.#retries.giveBack(work.retry)
+        if (work.retry !== undefined) work.lane.retries.giveBack(work.retry)
       } else {
-        underWay++
-        if (work.retry !== undefined) retrying++
+        count(underWay, work, 1)
         void this.#carry(work).then(isSettled => {
-          underWay--
-          if (work.retry !== undefined) retrying--
+          count(underWay, work, -1)
           if (!isSettled) isReached = false
           this.#change()
         })
       }
     }
-    if (!isReached) this.#cursor.rewind()
+    if (!isReached) for (const { cursor } of this.#lanes) cursor.rewind()
     return isReached
   }
 
-  #take(mayRetry: boolean): Work | undefined {
-    const retry = mayRetry ? this.#retries.take() : undefined
-    if (retry !== undefined) return { number: retry.number, entry: retry.entry, retry }
-    const next = this.#cursor.take()
-    return next === undefined ? undefined : { number: next.number, entry: next.entry, retry: undefined }
+  /** What comes next of what is in memory: of each lane what was put off and is due, then what is new. */
+  #take(may: May): Work | undefined {
+    const [first, second] = this.#inTurn()
+    const work = this.#takeOf(first, may) ?? this.#takeOf(second, may)
+    if (work !== undefined) this.#turn = (this.#turn + 1) % turns
+    return work
   }
 
-  async #takeMore(mayRetry: boolean): Promise<Work | undefined> {
+  #takeOf(lane: Lane | undefined, may: May): Work | undefined {
+    if (lane === undefined || (lane.sort === 'bulk' && !may.bulk)) return undefined
+    return lane.take(may.retry)
+  }
+
+  #inTurn(): readonly Lane[] {
+    return this.#turn === turns - 1 ? this.#lanes.toReversed() : this.#lanes
+  }
+
+  async #takeMore(may: May): Promise<Work | undefined> {
     for (;;) {
-      const hasRetries = mayRetry && (await this.#retries.fill())
-      const hasEntries = await this.#cursor.fill()
-      const work = this.#take(mayRetry)
-      if (work !== undefined || (!hasRetries && !hasEntries)) return work
+      let hasMore = false
+      for (const lane of this.#lanes)
+        if (lane.sort !== 'bulk' || may.bulk) hasMore = (await lane.fill(may.retry)) || hasMore
+      const work = this.#take(may)
+      if (work !== undefined || !hasMore) return work
     }
   }
 
@@ -208,9 +233,10 @@ export class Worker {
         await this.#ports.lookUp(entry.for, as)
         await this.#ports.reach(this.#domain, as, this.#note(entry))
       } catch (thrown) {
-        const { code, message } = toFmtpError(thrown)
-        this.#lastReason = message
-        const record = { domain: this.#domain, code, reason: message, attempts, nextAtMs: dueAtMs }
+        const { code, message: reason } = toFmtpError(thrown)
+        this.#last = { code, reason }
+        await this.#due.explain(code, reason)
+        const record = { domain: this.#domain, code, reason, attempts, nextAtMs: dueAtMs }
         this.#ports.onEvent('deliver.unreachable', record)
         return false
       }
@@ -221,8 +247,11 @@ export class Worker {
   }
 
   #note(entry: OutboxEntry): Note {
-    const onStep = (step: Step): void =>
+    this.#trail = []
+    const onStep = (step: Step): void => {
+      if (this.#trail.length < trailMost) this.#trail.push(step)
       this.#ports.onEvent('route', { climb: 'contact', about: entry.for[0], ...step })
+    }
     return createNote('domain', { clock: this.#ports.clock, onStep })
   }
 
@@ -232,38 +261,62 @@ export class Worker {
       return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports))
     } catch (thrown) {
       this.#noteError(thrown)
-      if (work.retry !== undefined) this.#retries.giveBack(work.retry)
+      if (work.retry !== undefined) work.lane.retries.giveBack(work.retry)
       return false
     }
   }
 
   async #conclude(work: Work, delivery: Delivery): Promise<boolean> {
-    const { number, entry, retry } = work
+    const { lane, number, entry, retry } = work
     if (delivery.outcome === 'unreached' || (this.#isClosing && delivery.outcome !== 'settled')) {
-      if (retry !== undefined) this.#retries.giveBack(retry)
+      if (retry !== undefined) lane.retries.giveBack(retry)
       return false
     }
+    const atMs = this.#ports.clock.now()
     if (delivery.outcome === 'lost') {
-      this.#lastReason = delivery.reason
-      if (retry === undefined && this.#countLoss(number) < lossesMost) return false
-      const lost = { number, entry, for: entry.for, reason: delivery.reason, before: retry }
-      await this.#retries.putOff({ ...lost, retryAfterMs: 0, isLost: true })
-    } else if (delivery.outcome === 'left') {
-      const { reason, retryAfterMs } = delivery
-      await this.#retries.putOff({ number, entry, for: delivery.for, reason, retryAfterMs, before: retry })
-    } else if (retry !== undefined) await this.#retries.settle(retry)
-    if (retry === undefined) this.#settle(number)
-    return delivery.outcome !== 'lost'
+      const { code, reason } = delivery
+      this.#last = { code, reason }
+      if (retry === undefined && this.#countLoss(work) < lossesMost) return false
+      const news = (trying?: Trying): readonly Write[] => lane.news(work, [], atMs, trying)
+      const lost = { number, entry, for: entry.for, code, reason, before: retry, news }
+      await lane.retries.putOff({ ...lost, retryAfterMs: 0, isLost: true })
+    } else {
+      const { said } = delivery
+      await this.#tell(work, said)
+      const news = (trying?: Trying): readonly Write[] => lane.news(work, said, atMs, trying)
+      if (delivery.outcome === 'left') {
+        const { code, reason, retryAfterMs } = delivery
+        const left = { number, entry, for: delivery.for, code, reason, retryAfterMs }
+        await lane.retries.putOff({ ...left, before: retry, news })
+      } else if (retry !== undefined) await lane.retries.settle(retry, news())
+      if (retry === undefined) this.#settle(work, delivery.outcome === 'settled' ? news : undefined)
+      return true
+    }
+    if (retry === undefined) this.#settle(work, undefined)
+    return false
   }
 
-  #settle(number: number): void {
-    if (this.#losses.size > 0) this.#losses.delete(number)
-    this.#cursor.settle(number)
+  /** Tells the author of whom it was refused, and where it is no longer late. */
+  async #tell(work: Work, said: readonly Said[]): Promise<void> {
+    if (said.length === 0) return
+    const { reports, clock } = this.#ports
+    const placed = work.lane.placed(work)
+    const refused = said.filter(({ outcome }) => outcome !== 'stored')
+    if (refused.length > 0) {
+      const trail = [{ rung: 'domain', what: 'describe', outcome: refused[0]?.outcome ?? '', ms: 0 }]
+      await reports.refused(placed, refused, trail)
+    } else if (clock.now() - work.entry.atMs >= limits.lateMs) await reports.arrived(placed)
   }
 
-  #countLoss(number: number): number {
-    const losses = (this.#losses.get(number) ?? 0) + 1
-    this.#losses.set(number, losses)
+  #settle({ lane, number }: Work, news: MakeWrites | undefined): void {
+    if (this.#losses.size > 0) this.#losses.delete(keyOfLoss({ lane, number }))
+    lane.cursor.settle(number, news)
+  }
+
+  #countLoss(work: Work): number {
+    const key = keyOfLoss(work)
+    const losses = (this.#losses.get(key) ?? 0) + 1
+    this.#losses.set(key, losses)
     return losses
   }
 
@@ -274,14 +327,43 @@ export class Worker {
     const nowMs = this.#ports.clock.now()
     const isOver = ({ atMs }: OutboxEntry): boolean =>
       nowMs - Math.max(atMs, attempts.firstAtMs) >= limits.outboxMs
-    await this.#cursor.drop(isOver, ({ id, for: to }) =>
-      this.#ports.onEvent('deliver.failed', {
-        id,
-        for: to,
-        attempts: attempts.attempts,
-        reason: this.#lastReason,
-      }),
-    )
-    await this.#retries.drop(this.#lastReason)
+    const { code, reason } = this.#last
+    for (const lane of this.#lanes) {
+      await lane.cursor.drop(isOver, dropped =>
+        this.#fail(lane, dropped, { ...dropped, attempts: attempts.attempts, code, reason }),
+      )
+      await lane.retries.drop(code, reason)
+    }
   }
+
+  async #fail(
+    lane: Lane,
+    { number, entry }: NumberedEntry,
+    failed: Omit<Failed, 'number' | 'entry'>,
+  ): Promise<void> {
+    const { attempts, code, reason } = failed
+    await this.#ports.reports.failed(lane.placed({ number, entry }), { code, trail: this.#trail })
+    this.#ports.onEvent('deliver.failed', { id: entry.id, for: entry.for, attempts, reason })
+  }
+
+  /** Authors learn after a few hours that something is late. */
+  async #tellLate(): Promise<void> {
+    for (const lane of this.#lanes)
+      if (!lane.isRested) await tellLate(lane, { ...this.#ports, trail: this.#trail, code: this.#last.code })
+  }
+}
+
+interface May {
+  readonly retry: boolean
+  readonly bulk: boolean
+}
+
+function count(underWay: { all: number; retries: number; bulk: number }, work: Work, by: number): void {
+  underWay.all += by
+  if (work.retry !== undefined) underWay.retries += by
+  if (work.lane.sort === 'bulk') underWay.bulk += by
+}
+
+function keyOfLoss({ lane, number }: Pick<Work, 'lane' | 'number'>): string {
+  return `${lane.sort} ${number}`
 }

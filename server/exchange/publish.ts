@@ -30,6 +30,7 @@ import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { AttachedWrite } from '../accounts/user-view.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
+import { readHolders } from '../delivery/states.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
 import { judge } from './judge.ts'
@@ -161,8 +162,9 @@ export function createPublish(ports: PublishPorts): Publish {
     const { object } = verified
     checkVersion(verified, before?.object, replaces)
     checkPlace(object)
-    checkCount(recipientsOf(object, undefined), ports.recipients)
-    const recipients = recipientsOf(object, before?.object)
+    checkCount(recipientsOf(object), ports.recipients)
+    const holders = before === undefined ? [] : await readHolders(object.id, store)
+    const recipients = recipientsOf(object, before?.object, holders)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
     const change = describe(verified, before, 'made', store)
@@ -178,7 +180,8 @@ export function createPublish(ports: PublishPorts): Publish {
     if (founding !== undefined) addTo(change, founding)
     if (!ports.isIsland) {
       const author = accounts.findView(object.owner as Address)
-      addTo(change, outboxWrites(object, foreign, { store, author, nowMs: clock.now() }))
+      const nowMs = clock.now()
+      addTo(change, outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined }))
     }
     addTo(change, await userWriteOf(object, before?.object))
     const [isWritten] = await store.database.commit([change])
@@ -259,13 +262,14 @@ function checkVersion(
   if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
 }
 
-/** Whom it is for; an edit and a deletion also go to whoever had the version before. */
-function recipientsOf(object: FmtpObject, before: Before['object'] | undefined): Address[] {
-  return [
-    ...new Set(
-      [object, before].flatMap(each => (each === undefined ? [] : addresseesOf(each as FmtpObject))),
-    ),
-  ]
+/** Whom it is for; an edit and a deletion also go to whoever was given a version before. */
+function recipientsOf(
+  object: FmtpObject,
+  before?: Before['object'],
+  holders: readonly Address[] = [],
+): Address[] {
+  const named = [object, before].flatMap(each => (each === undefined ? [] : addresseesOf(each as FmtpObject)))
+  return [...new Set([...named, ...(object.kind === 'user' && object.deleted !== true ? [] : holders)])]
 }
 
 function inOrder(recipients: readonly Address[], results: readonly Result[]): Result[] {

@@ -92,7 +92,16 @@ export function passOn(
   }
   if (ports.isIsland) return
   const { store, clock } = ports
-  addTo(change, outboxWrites(object, foreign, { store, author: undefined, by, nowMs: clock.now() }))
+  addTo(
+    change,
+    outboxWrites(object, foreign, {
+      store,
+      author: undefined,
+      by,
+      nowMs: clock.now(),
+      isNew: before === undefined,
+    }),
+  )
 }
 
 function boxFor(

@@ -13,7 +13,14 @@ import {
   checkUsed,
   checkWaiting,
 } from './box-rows.ts'
-import { checkCourier, checkDue, checkIntroduced, checkRetry, checkTime } from './delivery-rows.ts'
+import {
+  checkCourier,
+  checkDelivery,
+  checkDue,
+  checkIntroduced,
+  checkRetry,
+  checkTime,
+} from './delivery-rows.ts'
 import { checkHead, type EntryChecks } from './lists.ts'
 import type { ObjectChecks } from './objects.ts'
 import {
@@ -90,6 +97,8 @@ export function createChecks(
     token: plain(checkToken),
     introduced: plain(checkIntroduced),
     courier: plain(checkCourier),
+    delivery: plain(checkDelivery),
+    told: plain(checkCourier),
     retry: plain(checkRetry),
     due: plain(checkDue),
     peer: plain(checkTime),

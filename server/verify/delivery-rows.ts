@@ -2,7 +2,7 @@
 import { entryOf, keyOf, type ListName } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { User } from '../../schemas/user.ts'
-import { noEntry, type OutboxEntry } from '../delivery/outbox.ts'
+import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const mendedMost = 10_000
@@ -10,6 +10,11 @@ const mendedMost = 10_000
 function isOutboxEntry(entry: OutboxEntry | undefined): entry is OutboxEntry {
   if (entry === undefined) return false
   return typeof entry.id === 'string' && areWhole(entry.version, entry.atMs) && Array.isArray(entry.for)
+}
+
+/** One of the two lists of a domain. */
+export function isOutboxList(list: string): boolean {
+  return sorts.some(sort => list.startsWith(`${sort} `))
 }
 
 /** One entry of an outbox: nothing is ever taken out of one, so that its numbers have no gaps. */
@@ -76,6 +81,20 @@ export function checkRetry(sight: Sight, key: string, value: string): void {
   sight.find('entry-wrong', key, `says ${value.slice(0, 100)}`, {
     puts: [[key, JSON.stringify({ ...anew, dueAtMs, notBeforeMs: dueAtMs })]],
   })
+}
+
+/** What became of an object: it can not be made anew, and an entry that is not settled says it again. */
+export function checkDelivery(sight: Sight, key: string, value: string): void {
+  const [, domain] = partsOf(key)
+  const row = findRow<Partial<DeliveryRow>>(value)
+  const isRight =
+    row !== undefined &&
+    row.list !== undefined &&
+    sorts.includes(row.list) &&
+    areWhole(row.version, row.number, row.atMs) &&
+    Array.isArray(row.for) &&
+    (row.number ?? 0) <= lastOf(sight, listOfRow({ list: row.list }, domain))
+  if (!isRight) sight.stray(key, 'says not what became of an object')
 }
 
 export function checkDue(sight: Sight, key: string, value: string): void {

@@ -1,6 +1,6 @@
 /** Goes through all entries in order, and through the heads of lists: last numbers, and sums of bytes. */
 import { entriesAfter, entryOf, keyOf, type ListName, listOf } from '../../objects/layout.ts'
-import { checkGap, checkOutboxEntry } from './delivery-rows.ts'
+import { checkGap, checkOutboxEntry, isOutboxList } from './delivery-rows.ts'
 import { checkEntry } from './places.ts'
 import { isWhole, type Sight } from './sight.ts'
 
@@ -32,7 +32,7 @@ export class EntryChecks {
     }
     if (list !== this.#list) this.end()
     this.#list = list
-    if (list.startsWith('outbox ')) checkOutboxEntry(this.#sight, key, value, this.#last)
+    if (isOutboxList(list)) checkOutboxEntry(this.#sight, key, value, this.#last)
     else checkEntry(this.#sight, key, value)
     this.#last = number
   }
@@ -46,7 +46,7 @@ export class EntryChecks {
     const text = sight.get(keyOf.head(list))
     const head = findHead(text)
     if (head !== undefined && head.number >= last) {
-      if (list.startsWith('outbox ')) checkGap(sight, list, last, head.number + 1)
+      if (isOutboxList(list)) checkGap(sight, list, last, head.number + 1)
       return
     }
     sight.numbers.set(list, last)
@@ -72,7 +72,7 @@ export async function checkHead(sight: Sight, key: string, value: string): Promi
   if (hasEntries || summedOf(list).some(word => sight.unread.has(word))) return
   const number = Math.max(head?.number ?? 0, sight.numbers.get(list) ?? 0)
   if (head?.bytes === bytes) {
-    const isOutbox = list.startsWith('outbox ') && !(await sight.hasRows(entriesAfter(list, 0)))
+    const isOutbox = isOutboxList(list) && !(await sight.hasRows(entriesAfter(list, 0)))
     if (isOutbox) checkGap(sight, list, 0, number + 1)
     return
   }

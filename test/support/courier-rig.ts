@@ -17,6 +17,7 @@ import type { DescribeFrame } from '../../schemas/frame.ts'
 import { type Domain, parseDomain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { Courier } from '../../server/delivery/courier.ts'
+import { createReports } from '../../server/delivery/reports.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import { MovableClock } from './clock.ts'
 import { waitUntil } from './conditions.ts'
@@ -82,8 +83,15 @@ export class CourierRig implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.stop()
     const peer = this.#peer()
+    const store = new Store(this.database)
     this.#courier = await Courier.start({
-      store: new Store(this.database),
+      store,
+      reports: createReports({
+        store,
+        clock: this.clock,
+        hasUser: () => false,
+        homeKey: () => assert.fail('nobody is told'),
+      }),
       hints: this.#hints,
       clock: this.clock,
       random: () => 0,

@@ -1,0 +1,77 @@
+/**
+ * What became of an object of ours at each domain it went to (protocol §10.5): kept beside the outbox, so that its author
+ * can ask at any time, and an edit or a deletion finds everybody who has it.
+ */
+import type { Row } from '../../objects/engine.ts'
+import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
+import { parseRow } from '../../objects/row.ts'
+import type { Store } from '../../objects/store.ts'
+import type { Write } from '../../objects/write.ts'
+import type { Address, Domain } from '../../schemas/names.ts'
+import type { DeliveryRow, OutboxEntry, Settled, Sort } from './outbox.ts'
+
+const rowsMost = 2000
+
+/** An entry, and in which list it stands. */
+export interface Placed {
+  readonly domain: Domain
+  readonly sort: Sort
+  readonly number: number
+  readonly entry: OutboxEntry
+}
+
+export interface Known {
+  readonly key: string
+  readonly text: string
+  readonly row: DeliveryRow
+}
+
+/** The row of an entry, while no newer version took its place. */
+export function findRowOf({ domain, sort, number, entry }: Placed, store: Store): Known | undefined {
+  const key = keyOf.delivery(entry.id, domain)
+  const text = store.database.get(key)
+  if (text === undefined) return undefined
+  const row = parseRow<DeliveryRow>(text)
+  return row.number === number && row.list === sort ? { key, text, row } : undefined
+}
+
+/** What a row says with some recipients settled; what is said of one first, stays. */
+export function withSettled(row: DeliveryRow, news: readonly Settled[], isAll: boolean): DeliveryRow {
+  const { trying, ...rest } = row
+  const before = row.settled ?? []
+  const known = new Set(before.flatMap(each => each.for ?? row.for))
+  const fresh = news
+    .map(each => ({ ...each, for: (each.for ?? row.for).filter(to => !known.has(to)) }))
+    .filter(each => each.for.length > 0)
+  const [only] = fresh
+  const isWhole = before.length === 0 && fresh.length === 1 && only?.for.length === row.for.length
+  const { for: _, ...whole } = only ?? { for: [] as Address[] }
+  const settled = isWhole ? [whole as Settled] : [...before, ...fresh]
+  return { ...rest, settled, ...(isAll || trying === undefined ? {} : { trying }) }
+}
+
+/** A row with what happened to its entry; nothing where a newer version took its place, or it was said already. */
+export function rowWrite(placed: Placed, change: (row: DeliveryRow) => DeliveryRow, store: Store): Write[] {
+  const known = findRowOf(placed, store)
+  if (known === undefined) return []
+  const text = JSON.stringify(change(known.row))
+  if (text === known.text) return []
+  return [{ equals: [[known.key, known.text]], puts: [[known.key, text]], isRelaxed: true }]
+}
+
+/** Recipients of a row of whom nothing is said yet. */
+export function openIn(row: DeliveryRow): readonly Address[] {
+  const said = new Set((row.settled ?? []).flatMap(each => each.for ?? row.for))
+  return said.size === 0 ? row.for : row.for.filter(to => !said.has(to))
+}
+
+/** The rows of an object by domain. */
+export async function readRows(id: string, store: Store): Promise<ReadonlyMap<Domain, DeliveryRow>> {
+  const rows = await store.database.scan(rangeOf('delivery', id), { limit: rowsMost })
+  return new Map(rows.map(([key, text]: Row) => [lastPart(key) as Domain, parseRow<DeliveryRow>(text)]))
+}
+
+/** All who were given an object, or were to be. */
+export async function readHolders(id: string, store: Store): Promise<readonly Address[]> {
+  return [...(await readRows(id, store)).values()].flatMap(row => row.for)
+}
