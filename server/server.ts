@@ -292,7 +292,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
-    closing.use(await listenControl(config.data, createActions(core)))
+    closing.use(
+      await listenControl(
+        config.data,
+        createActions(core, domain => courier.wake(domain, true)),
+      ),
+    )
     if (!isIsland) {
       const note = (domain: Domain) =>
         createNote('domain', { clock, onStep: step => telling.onStep('greet')(domain, step) })

@@ -46,6 +46,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./device.ts')).device(args),
   },
   {
+    name: 'queue',
+    takes: '[DOMAIN] | show ID | retry DOMAIN  [--config FILE] [--json]',
+    does: 'shows what waits for other domains and why, or what became of one object; tries again now',
+    run: async args => (await import('./queue.ts')).queue(args),
+  },
+  {
     name: 'demo',
     takes: '[--conversation FILE] [--keep]',
     does: 'plays the first conversation between two servers on loopback',
@@ -78,8 +84,8 @@ const commands: readonly Command[] = [
   },
   {
     name: 'get',
-    takes: 'ADDRESS | --id ID [--save FOLDER]',
-    does: "shows somebody's object, wherever it is; --save writes its attachments to files",
+    takes: 'ADDRESS | --id ID [--save FOLDER] [--states]',
+    does: "shows somebody's object, wherever it is; --save writes its attachments to files, --states shows who has yours",
     run: async args => (await import('./get.ts')).get(args),
   },
   {

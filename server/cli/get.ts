@@ -7,6 +7,7 @@ import { answerError } from '../../wire/pairing.ts'
 import { saveAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice } from './identity.ts'
+import { tellStates } from './states.ts'
 
 export async function get(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -16,6 +17,7 @@ export async function get(args: string[]): Promise<number> {
       as: { type: 'string' },
       id: { type: 'string' },
       save: { type: 'string' },
+      states: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
@@ -31,6 +33,11 @@ export async function get(args: string[]): Promise<number> {
     const [first] = describes
     if (first === undefined) throw answerError(answer)
     if (values.save !== undefined) await saveAll(device, parseAnyObject(first.object), values.save)
+    if (values.states) {
+      const results = answer.results ?? []
+      process.stdout.write(`${values.json ? JSON.stringify(results) : tellStates(results)}\n`)
+      return 0
+    }
     process.stdout.write(`${JSON.stringify(first.object, undefined, values.json ? undefined : 2)}\n`)
     return 0
   } finally {

@@ -7,11 +7,13 @@ import type { Core } from '../core.ts'
 import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
 import { keyActions } from './key-actions.ts'
+import { queueActions, type WakeDomain } from './queue-actions.ts'
 
 /** The table. An action of its own file gets the parts of the core that it uses. */
-export function createActions(core: Core): ControlActions {
+export function createActions(core: Core, wake?: WakeDomain): ControlActions {
   return {
     ...keyActions(core),
+    ...queueActions(core, wake),
     backup: (args, ports) => backUp(core, args, ports),
     verify: (_, ports) => verifyStore(core, ports),
     status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),

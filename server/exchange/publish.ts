@@ -30,6 +30,7 @@ import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { AttachedWrite } from '../accounts/user-view.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
+import { refusedRow } from '../delivery/results.ts'
 import { readHolders } from '../delivery/states.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
@@ -176,6 +177,7 @@ export function createPublish(ports: PublishPorts): Publish {
     boxForOwner(change, { verified, before })
     const { results, takers } = judgeLocally(verified, local)
     take(change, { verified, before }, takers, ports)
+    change.puts.push(...refusedRow(object, results, clock.now()))
     addForGroup(change, finished)
     if (founding !== undefined) addTo(change, founding)
     if (!ports.isIsland) {

@@ -12,10 +12,12 @@ import { type Lookup, type Sought, soughtId } from '../../routing/lookup.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { singleKinds } from '../../schemas/kinds.ts'
+import { limits } from '../../schemas/limits.ts'
 import { type Address, domainOf, type Name, nonceOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
+import { readResults } from '../delivery/results.ts'
 import { createLists } from './lists.ts'
 import type { Standing } from './standing.ts'
 import type { FindView } from './views.ts'
@@ -42,6 +44,9 @@ export interface Reveal {
   /** An object that is here, as these viewers may see it. Without viewers: everyone's view. */
   findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined
 }
+
+/** Of these nobody asks who has them. */
+const silent: ReadonlySet<string> = new Set(['user', 'server', 'mark', 'report'])
 
 export function createReveal(ports: RevealPorts): Reveal {
   const { store, accounts, sight } = ports
@@ -73,7 +78,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     const mayClimb = standing.role === 'client' && !isOwn && (request.effort ?? 'own') !== 'own'
     // A copy that was fetched or forwarded may be old: whoever may climb gets what the ladder says.
     if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id, viewers)))
-      return found(inquiry, here)
+      return { ...found(inquiry, here), ...(await statesOf(here, standing)) }
     if (isOwn) return absent()
     if (!mayClimb || request.effort === 'cache')
       return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
@@ -83,6 +88,13 @@ export function createReveal(ports: RevealPorts): Reveal {
       return found(inquiry, outcome.object)
     if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
+  }
+
+  /** An author learns what became of it at each recipient. */
+  async function statesOf(object: FmtpObject, standing: Standing): Promise<Pick<Answer, 'results'>> {
+    if (standing.role !== 'client' || standing.name !== object.owner || silent.has(object.kind)) return {}
+    const results = await readResults(object, store)
+    return results.length === 0 ? {} : { results: results.slice(0, limits.recipients) }
   }
 
   /** Messages come again when they change, and a room to its members; a user or server object need not. */
