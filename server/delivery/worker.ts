@@ -7,7 +7,7 @@ import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
-import { toFmtpError } from '../../schemas/failures.ts'
+import { type FailureCode, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address, Domain } from '../../schemas/names.ts'
 import type { MakeWrites, NumberedEntry } from './cursor.ts'
@@ -229,12 +229,14 @@ export class Worker {
     const as = callerOf(entry)
     if (this.#ports.findOpen(this.#domain, as) === undefined) {
       const { attempts, dueAtMs } = await this.#due.count()
+      const note = this.#note(entry)
       try {
         await this.#ports.lookUp(entry.for, as)
-        await this.#ports.reach(this.#domain, as, this.#note(entry))
+        await this.#ports.reach(this.#domain, as, note)
       } catch (thrown) {
         const { code, message: reason } = toFmtpError(thrown)
         this.#last = { code, reason }
+        if (this.#trail.length === 0) this.#trail.push(stepOf(code as FailureCode))
         await this.#due.explain(code, reason)
         const record = { domain: this.#domain, code, reason, attempts, nextAtMs: dueAtMs }
         this.#ports.onEvent('deliver.unreachable', record)
@@ -362,6 +364,11 @@ function count(underWay: { all: number; retries: number; bulk: number }, work: W
   underWay.all += by
   if (work.retry !== undefined) underWay.retries += by
   if (work.lane.sort === 'bulk') underWay.bulk += by
+}
+
+/** Looking up a recipient was in vain already. */
+function stepOf(outcome: FailureCode): Step {
+  return { rung: 'domain', what: 'lookup', outcome, ms: 0, detail: {} }
 }
 
 function keyOfLoss({ lane, number }: Pick<Work, 'lane' | 'number'>): string {

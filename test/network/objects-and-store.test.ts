@@ -3,9 +3,7 @@
  * part looks closer, this one that all of it works in the running program.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Connection } from '../../client/connection.ts'
@@ -18,7 +16,7 @@ import type { FmtpObject } from '../../schemas/object.ts'
 import type { User } from '../../schemas/user.ts'
 import { putBlob } from '../support/blob.ts'
 import { waitUntil } from '../support/conditions.ts'
-import { mainFile } from '../support/fmtp-process.ts'
+import { runFmtp } from '../support/fmtp-process.ts'
 import { type HandDomain, type HandUser, handMessage, handUser, randomNonce } from '../support/hand.ts'
 import { Network, type Person, type TestServer } from '../support/network.ts'
 import { type ServerProcess, startProcess } from '../support/process.ts'
@@ -104,24 +102,9 @@ describe('objects and their store, in two running servers', function () {
     return String(answer.code ?? answer.outcome)
   }
 
-  /** A command as a process of its own. This one goes on meanwhile: it is the name server of all. */
-  async function run(...args: string[]) {
-    const child = spawn(process.execPath, [mainFile, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    let [stdout, stderr] = ['', '']
-    child.stdout.on('data', text => {
-      stdout += text
-    })
-    child.stderr.on('data', text => {
-      stderr += text
-    })
-    const [status] = (await once(child, 'close')) as [number | null]
-    assert.equal(status, 0, `fmtp ${args.join(' ')}:\n${stdout}${stderr}`)
-    return stdout
-  }
-
   /** A command of the operator on a server's data; its standard output. */
   const operate = (server: ServerProcess, ...args: string[]) =>
-    run(...args, '--config', join(server.folder, 'fmtp.conf'))
+    runFmtp(...args, '--config', join(server.folder, 'fmtp.conf'))
 
   const verify = (server: ServerProcess) => operate(server, 'verify', '--json')
 
@@ -341,8 +324,8 @@ describe('objects and their store, in two running servers', function () {
     mkdirSync(to)
     await operate(lenore, 'backup', join(to, 'backup'), '--json')
     const config = join(to, 'fmtp.conf')
-    await run('restore', join(to, 'backup'), '--config', config, '--data', join(to, 'data'), '--json')
-    await run('verify', '--config', config, '--json')
+    await runFmtp('restore', join(to, 'backup'), '--config', config, '--data', join(to, 'data'), '--json')
+    await runFmtp('verify', '--config', config, '--json')
     lenore.child.kill('SIGKILL')
     await waitUntil('it is dead', () => lenore.child.signalCode !== null)
     await verify(lenore)

@@ -2,6 +2,8 @@
  * Runs commands of this project as processes of their own, on config and data in a folder of the test, and ends them by
  * their process ids. What they log goes to a file, so that nobody has to read a pipe for them to go on.
  */
+
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
@@ -168,4 +170,19 @@ export class ServerProcess extends Command {
     if (endpoint === undefined || this.#users.some(user => !links.has(user))) return undefined
     return { origin: `http://${endpoint}`, links, keyRecord }
   }
+}
+
+/** A command as a process of its own, which must end well; gives what it printed. This process goes on meanwhile. */
+export async function runFmtp(...args: string[]) {
+  const child = spawn(process.execPath, [mainFile, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', text => {
+    stdout += text
+  })
+  child.stderr.on('data', text => {
+    stderr += text
+  })
+  const [status] = (await once(child, 'close')) as [number | null]
+  assert.equal(status, 0, `fmtp ${args.join(' ')}:\n${stdout}${stderr}`)
+  return stdout
 }

@@ -31,16 +31,22 @@ export interface ServerProcess extends Site, AsyncDisposable {
   enrol(address: string): Promise<Person>
   /** SIGTERM, and what it ends with: exit code or signal. */
   stop(): Promise<number | string>
+  /** SIGKILL, and resolves when it is gone. */
+  kill(): Promise<void>
 }
 
-/** Starts a server process on the site of this domain, and publishes its key and host. */
+/**
+ * Starts a server process on the site of this domain, or again on what it has stored, and publishes its key and host. Its
+ * clock is `aheadMs` ahead of the time from the start on.
+ */
 export async function startProcess(
   network: Network,
   domain: string,
   choices: ServerChoices = {},
+  aheadMs = 0,
 ): Promise<ServerProcess> {
   const site = network.site(domain, choices)
-  const child = fork(new URL('server-process.js', import.meta.url), [site.config.file], {
+  const child = fork(new URL('server-process.js', import.meta.url), [site.config.file, String(aheadMs)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const exited = once(child, 'exit')
@@ -79,6 +85,10 @@ export async function startProcess(
     makeToken: address => tell({ tokenFor: address }),
     enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
     stop,
+    kill: async () => {
+      child.kill('SIGKILL')
+      await exited
+    },
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) await stop()
     },

@@ -11,6 +11,7 @@ import type { Order, Ready } from './process.ts'
 
 const config = loadConfig(process.argv[2] ?? '')
 const clock = new MovableClock()
+clock.advance(Number(process.argv[3] ?? 0))
 const server = await startServer(config, {
   log: await createLog(config.log),
   software: { name: 'fmtp-test', version: '0' },
