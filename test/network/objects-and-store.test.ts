@@ -6,8 +6,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Connection } from '../../client/connection.ts'
-import { dialOrigin } from '../../client/dial.ts'
+import type { Connection } from '../../client/connection.ts'
 import { markNonce } from '../../objects/mark.ts'
 import { digestOf } from '../../objects/seal.ts'
 import type { ListQuery } from '../../schemas/frame.ts'
@@ -17,9 +16,9 @@ import type { User } from '../../schemas/user.ts'
 import { putBlob } from '../support/blob.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
-import { type HandDomain, type HandUser, handMessage, handUser, randomNonce } from '../support/hand.ts'
+import { type HandDomain, type HandUser, handMessage, handUser } from '../support/hand.ts'
 import { Network, type Person, type TestServer } from '../support/network.ts'
-import { type ServerProcess, startProcess } from '../support/process.ts'
+import { logInTo, type ServerProcess, startProcess } from '../support/process.ts'
 import { type RawEnd, rawTls } from '../support/raw.ts'
 
 const dayMs = 86_400_000
@@ -39,15 +38,6 @@ describe('objects and their store, in two running servers', function () {
   let lastId = 0
   let lastN = 0
 
-  async function logIn(server: ServerProcess, person: Person): Promise<Connection> {
-    return Connection.open(await dialOrigin(server.origin), {
-      domain: server.domain,
-      verifyServer: async () => undefined,
-      randomNonce,
-      login: { as: person.address, signer: person.signer, credential: person.credential },
-    })
-  }
-
   before(async () => {
     network = await Network.start()
     poe = await startProcess(network, 'poe.net')
@@ -59,8 +49,8 @@ describe('objects and their store, in two running servers', function () {
   })
 
   beforeEach(async () => {
-    asEdgar = await logIn(poe, edgar)
-    asLost = await logIn(lenore, lost)
+    asEdgar = await logInTo(poe, edgar)
+    asLost = await logInTo(lenore, lost)
     end = await rawTls(lenore.address, lenore.port, 'lenore.org')
     await end.hello('lenore.org', { as: raven.name, signer: raven.signer })
   })
@@ -330,6 +320,6 @@ describe('objects and their store, in two running servers', function () {
     await waitUntil('it is dead', () => lenore.child.signalCode !== null)
     await verify(lenore)
     lenore = await startProcess(network, 'lenore.org')
-    assert.ok((await list(await logIn(lenore, lost), { of: 'public', owner: lost.address })).length >= 30)
+    assert.ok((await list(await logInTo(lenore, lost), { of: 'public', owner: lost.address })).length >= 30)
   })
 })

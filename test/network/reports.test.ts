@@ -3,8 +3,7 @@
  * where something is late, refused or given up; between servers that are processes of their own, over days of their clocks.
  */
 import assert from 'node:assert/strict'
-import { Connection } from '../../client/connection.ts'
-import { dialOrigin } from '../../client/dial.ts'
+import type { Connection } from '../../client/connection.ts'
 import { makeCertificate } from '../../objects/certificate.ts'
 import { makeObjectId, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -12,10 +11,9 @@ import type { Report } from '../../schemas/report.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
-import { randomNonce } from '../support/hand.ts'
 import { type HandPeer, handPeer, knowsNobody } from '../support/hand-peer.ts'
 import { Network, type Person } from '../support/network.ts'
-import { type ServerProcess, startProcess } from '../support/process.ts'
+import { logInTo, type ServerProcess, startProcess } from '../support/process.ts'
 
 const [minuteMs, hourMs, dayMs] = [60_000, 3_600_000, 86_400_000]
 
@@ -30,14 +28,6 @@ describe('what is told of deliveries', function () {
   let aheadMs: number
   let lastId = 0
 
-  const logIn = async (server: ServerProcess, person: Person): Promise<Connection> =>
-    Connection.open(await dialOrigin(server.origin), {
-      domain: server.domain,
-      verifyServer: async () => undefined,
-      randomNonce,
-      login: { as: person.address, signer: person.signer, credential: person.credential },
-    })
-
   beforeEach(async () => {
     aheadMs = 0
     network = await Network.start()
@@ -45,7 +35,7 @@ describe('what is told of deliveries', function () {
     lenore = await startProcess(network, 'lenore.org')
     edgar = await poe.enrol('edgar@poe.net')
     for (const name of ['lost', 'alice', 'bob']) await lenore.enrol(`${name}@lenore.org`)
-    client = await logIn(poe, edgar)
+    client = await logInTo(poe, edgar)
     // Each has heard from the other, and says hello when it was away.
     await become(await write([bob]), { [bob]: 'stored' })
   })
@@ -110,7 +100,7 @@ describe('what is told of deliveries', function () {
     )
 
   async function inBox(address: string): Promise<string[]> {
-    const reader = await logIn(lenore, await lenore.enrol(address))
+    const reader = await logInTo(lenore, await lenore.enrol(address))
     const { describes } = await reader.request({ list: { of: 'box', owner: address, kind: 'message' } })
     reader.close()
     return describes.map(({ object }) => (object as { id: string }).id).sort()
@@ -137,7 +127,7 @@ describe('what is told of deliveries', function () {
   it('tells nobody but the author', async () => {
     const id = await write([lost])
     await become(id, { [lost]: 'stored' })
-    const reader = await logIn(lenore, await lenore.enrol(lost))
+    const reader = await logInTo(lenore, await lenore.enrol(lost))
     const { answer } = await reader.request({ id })
     assert.deepEqual([answer.outcome, answer.results], ['found', undefined])
     reader.close()
@@ -156,7 +146,7 @@ describe('what is told of deliveries', function () {
     await poe.kill()
     poe = await startProcess(network, 'poe.net', {}, aheadMs)
     client.close()
-    client = await logIn(poe, edgar)
+    client = await logInTo(poe, edgar)
     await pass(3 * hourMs)
     assert.deepEqual(
       (await reports(id)).map(({ version }) => version),
@@ -191,7 +181,7 @@ describe('what is told of deliveries', function () {
     await bringBack()
     const next = await write([lost])
     // It does not remember whom to greet after so long, until somebody there writes.
-    const reader = await logIn(lenore, await lenore.enrol(lost))
+    const reader = await logInTo(lenore, await lenore.enrol(lost))
     const hello = {
       id: `hello.${lost}`,
       kind: 'message',
@@ -206,7 +196,7 @@ describe('what is told of deliveries', function () {
   })
 
   it('reports at once what is refused, and by whom', async () => {
-    const reader = await logIn(lenore, await lenore.enrol(lost))
+    const reader = await logInTo(lenore, await lenore.enrol(lost))
     const { describes } = await reader.request({ address: lost })
     const [{ encryptedKey: _, hash: __, ...user } = {} as FmtpObject] = describes.map(
       ({ object }) => object as FmtpObject,
@@ -244,7 +234,7 @@ describe('what is told of deliveries', function () {
     await bringBack()
     await become(id, all)
     for (const address of Object.keys(all)) {
-      const reader = await logIn(lenore, await lenore.enrol(address))
+      const reader = await logInTo(lenore, await lenore.enrol(address))
       const { describes } = await reader.request({ id })
       assert.deepEqual(
         describes.map(({ object }) => (object as FmtpObject).deleted),

@@ -4,7 +4,10 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { Connection } from '../../client/connection.ts'
+import { dialOrigin } from '../../client/dial.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
+import { randomNonce } from './hand.ts'
 import { enrolWith, type Network, type Person, type ServerChoices, type Site } from './network.ts'
 
 /** What the runner is told. Each is answered. */
@@ -33,6 +36,19 @@ export interface ServerProcess extends Site, AsyncDisposable {
   stop(): Promise<number | string>
   /** SIGKILL, and resolves when it is gone. */
   kill(): Promise<void>
+}
+
+/** A connection of somebody with a device, as a client has it. */
+export async function logInTo(
+  { origin, domain }: Pick<ServerProcess, 'origin' | 'domain'>,
+  { address, signer, credential }: Person,
+): Promise<Connection> {
+  return Connection.open(await dialOrigin(origin), {
+    domain,
+    verifyServer: async () => undefined,
+    randomNonce,
+    login: { as: address, signer, credential },
+  })
 }
 
 /**
