@@ -13,7 +13,7 @@ import { topOf } from './place.ts'
 import { parseRow } from './row.ts'
 import type { Store } from './store.ts'
 
-const digestsMost = 10_000
+const rowsMost = 10_000
 const ownEntriesMost = 100
 
 /** Takes an object out of one user's box. False where it was not there, or changed meanwhile. */
@@ -51,8 +51,8 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   change.equals.push([keyOf.object(id), text], [leaving, ''])
   change.dels.push(keyOf.object(id), keyOf.foreign(id), keyOf.unjoined(id))
   for (const key of ownRows(object, true).keys()) if (!isLasting(key)) change.dels.push(key)
-  for (const [key] of await database.scan(rangeOf('digest', id), { limit: digestsMost }))
-    change.dels.push(key)
+  for (const word of ['digest', 'delivery'] as const)
+    for (const [key] of await database.scan(rangeOf(word, id), { limit: rowsMost })) change.dels.push(key)
   const top = topOf(object)
   const lists = [
     ...publicLists(object),

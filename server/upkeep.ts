@@ -97,7 +97,7 @@ export class Upkeep implements AsyncDisposable {
     for await (const [key, days] of this.#rows(() => rangeOf('retention'))) {
       const address = lastPart(key)
       const untilMs = clock.now() - Number(days) * dayMs
-      for await (const [, value] of this.#rows(() => madeBefore(listOf.box(address), 'message', untilMs))) {
+      for await (const [, value] of this.#retirable(address, untilMs)) {
         const { id, version } = JSON.parse(value) as Placed
         const boxed = store.findBoxed(address, id)
         const isOwnObject = isOwn(ownerOf(id as ObjectId))
@@ -110,6 +110,12 @@ export class Upkeep implements AsyncDisposable {
       }
     }
     return retired
+  }
+
+  /** What of a box a user keeps only so long: messages, and what was told of them. */
+  async *#retirable(address: string, untilMs: number): AsyncGenerator<readonly [string, string]> {
+    for (const kind of ['message', 'report'])
+      yield* this.#rows(() => madeBefore(listOf.box(address), kind, untilMs))
   }
 
   /** Makes room in the cache, the least recently used first; one at a time. */

@@ -56,6 +56,31 @@ export function readSyncs(trace: string): SyncReport {
   return { acknowledged, violations }
 }
 
+/**
+ * The same of uploads, one after the other: each was answered after its file and then the folder that names it were synced.
+ */
+export function readUploadSyncs(trace: string): SyncReport {
+  const calls = readCalls(trace)
+  const syncs = calls.filter(({ name }) => name === 'fsync' || name === 'fdatasync')
+  const acknowledged: string[] = []
+  const violations: string[] = []
+  let before = 0
+  for (const { target, text, startLine } of calls) {
+    if (!/^(?:socket|TCP)/.test(target) || !/HTTP\/1\.1 20[0-9]/.test(text)) continue
+    const told = `answer ${acknowledged.push(text.slice(0, 40))}`
+    const since = before
+    before = startLine
+    const isSynced = (path: RegExp, after: number): number =>
+      syncs.find(sync => path.test(sync.target) && sync.startLine > after && sync.endLine < startLine)
+        ?.endLine ?? Number.POSITIVE_INFINITY
+    const file = isSynced(/\/blobs\/drafts\/[^/]+$/, since)
+    if (file === Number.POSITIVE_INFINITY) violations.push(`${told}: its file was not synced`)
+    else if (isSynced(/\/blobs\/[^/]{2}$/, file) === Number.POSITIVE_INFINITY)
+      violations.push(`${told}: its folder was not synced`)
+  }
+  return { acknowledged, violations }
+}
+
 /** `12 write(3</a/b>, "…", 5) = 5`, or cut in two: `… <unfinished ...>` and `12 <... write resumed>) = 5`. */
 function readCalls(trace: string): Call[] {
   const calls: Call[] = []

@@ -1,15 +1,19 @@
 /** What is acknowledged was synced: the system calls of a real server, and of one whose sync was taken out. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { LoginLink } from '../../client/link.ts'
 import { mintId } from '../../objects/id.ts'
+import { signerOf } from '../../objects/keys.ts'
 import { parseAddress } from '../../schemas/names.ts'
+import { putBlob } from '../support/blob.ts'
 import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
-import { logInByToken } from '../support/log-in.ts'
+import { enrol, logInByToken } from '../support/log-in.ts'
 import { patchServer } from '../support/patched-server.ts'
-import { readSyncs, type SyncReport, traced } from './sync-trace.ts'
+import { readSyncs, readUploadSyncs, type SyncReport, traced } from './sync-trace.ts'
 
 const config = `
 [[domain]]
@@ -21,6 +25,7 @@ http = ["127.77.21.3:0"]
 hosts = ["127.77.21.3"]
 `
 
+const [edgar, lost] = [parseAddress('edgar@localhost'), parseAddress('lost@localhost')]
 const messages = 40
 const isTraceable = spawnSync('strace', ['-V']).status === 0
 // Where nobody looks, a missing tool must not make the test look passed.
@@ -47,12 +52,35 @@ describe(`an acknowledgement${isSkipped ? ' (SKIPPED: strace is not installed)' 
     assert.equal(new Set(acknowledged).size, messages)
   })
 
+  it('of an upload is sent after the sync of its file and its folder', async () => {
+    const { acknowledged, violations } = readUploadSyncs(await trace(folder, mainFile, upload))
+    assert.deepEqual(violations, [])
+    assert.equal(acknowledged.length, uploads)
+  })
+
+  it('of an upload would be seen to come too early', async () => {
+    const withoutSync = patchServer(folder, 'objects/blobs.js', text =>
+      text.replaceAll('await handle.sync()', ''),
+    )
+    const { violations } = readUploadSyncs(await trace(folder, withoutSync, upload))
+    assert.equal(violations.length, uploads)
+  })
+
   it('would be seen to come too early if the store did not sync', async () => {
     const { acknowledged, violations } = await traceServer(folder, copyWithoutSync(folder))
     assert.equal(new Set(acknowledged).size, messages)
     assert.equal(violations.length, messages)
   })
 })
+
+const uploads = 5
+
+/** Some uploads, one after the other. */
+async function upload(origin: string, link: LoginLink): Promise<void> {
+  const device = await enrol(origin, link)
+  const person = { ...device, signer: signerOf(device.pair) }
+  for (let sent = 0; sent < uploads; sent++) await putBlob({ origin }, person, randomBytes(5000))
+}
 
 /** The compiled server, its store writing without sync. */
 function copyWithoutSync(folder: string): string {
@@ -62,9 +90,34 @@ function copyWithoutSync(folder: string): string {
 }
 
 async function traceServer(folder: string, main: string): Promise<SyncReport> {
-  const [edgar, lost] = [parseAddress('edgar@localhost'), parseAddress('lost@localhost')]
-  const trace = join(folder, 'trace')
-  const options = ['-f', '--seccomp-bpf', '-y', '-s', '1000000', '-e', `trace=${traced}`, '-o', trace]
+  return readSyncs(await trace(folder, main, send))
+}
+
+/** Messages, some alone, and some that share a write of the store. */
+async function send(origin: string, link: LoginLink): Promise<void> {
+  const connection = await logInByToken(origin, link)
+  for (let sent = 0; sent < messages; sent += sent < 8 ? 1 : 8) {
+    const drafts = Array.from({ length: sent < 8 ? 1 : 8 }, () => ({
+      body: 'nevermore',
+      format: 'text/plain',
+      id: mintId(edgar, Date.now()),
+      kind: 'message',
+      to: [lost],
+    }))
+    const answers = await Promise.all(drafts.map(object => connection.describe({ object })))
+    for (const { outcome } of answers) assert.equal(outcome, 'stored')
+  }
+  connection.close()
+}
+
+/** What strace saw of a server while somebody did this. */
+async function trace(
+  folder: string,
+  main: string,
+  work: (origin: string, link: LoginLink) => Promise<void>,
+): Promise<string> {
+  const file = join(folder, 'trace')
+  const options = ['-f', '--seccomp-bpf', '-y', '-s', '1000000', '-e', `trace=${traced}`, '-o', file]
   await using server = new ServerProcess({
     folder,
     name: 'server',
@@ -77,26 +130,13 @@ async function traceServer(folder: string, main: string): Promise<SyncReport> {
     const { origin, links } = await server.ready()
     const link = links.get(edgar)
     assert.ok(link)
-    const connection = await logInByToken(origin, link)
-    // Some alone, and some that share a write of the store.
-    for (let sent = 0; sent < messages; sent += sent < 8 ? 1 : 8) {
-      const drafts = Array.from({ length: sent < 8 ? 1 : 8 }, () => ({
-        body: 'nevermore',
-        format: 'text/plain',
-        id: mintId(edgar, Date.now()),
-        kind: 'message',
-        to: [lost],
-      }))
-      const answers = await Promise.all(drafts.map(object => connection.describe({ object })))
-      for (const { outcome } of answers) assert.equal(outcome, 'stored')
-    }
-    connection.close()
+    await work(origin, link)
   } finally {
     // The tracer ends when what it traces has ended, and its file is whole then.
     for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL')
     await server.closed()
   }
-  return readSyncs(readFileSync(trace, 'utf8'))
+  return readFileSync(file, 'utf8')
 }
 
 function childrenOf(pid: number): number[] {

@@ -7,8 +7,8 @@ import type { Person, TestServer } from './network.ts'
 
 /** The name of the blob. */
 export async function putBlob(
-  server: TestServer,
-  person: Person,
+  server: Pick<TestServer, 'origin'>,
+  person: Pick<Person, 'address' | 'signer'>,
   bytes: Uint8Array,
   atMs = Date.now(),
 ): Promise<string> {
