@@ -43,8 +43,13 @@ export type Delivery =
 const settled: Delivery = { outcome: 'settled' }
 const unreached: Delivery = { outcome: 'unreached' }
 
-/** Hands an entry to its domain. Never throws. */
-export async function deliver(domain: Domain, entry: OutboxEntry, ports: DeliverPorts): Promise<Delivery> {
+/** Hands an entry to its domain; `cursor` says where it stands in its list. Never throws. */
+export async function deliver(
+  domain: Domain,
+  entry: OutboxEntry,
+  ports: DeliverPorts,
+  cursor: string,
+): Promise<Delivery> {
   try {
     const object = ports.findOutgoing(entry.id, entry.version)
     // A newer version follows in the list, or took this one's place.
@@ -52,7 +57,7 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
     const as = callerOf(entry)
     await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
     const peer = ports.findOpen(domain, as)
-    return peer === undefined ? unreached : await describe(peer, object, entry, ports)
+    return peer === undefined ? unreached : await describe(peer, { object, entry, cursor }, ports)
   } catch (thrown) {
     return leftAll(entry, thrown)
   }
@@ -60,14 +65,13 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
 
 async function describe(
   peer: Peer,
-  object: FmtpObject,
-  entry: OutboxEntry,
+  { object, entry, cursor }: { object: FmtpObject; entry: OutboxEntry; cursor: string },
   ports: DeliverPorts,
 ): Promise<Delivery> {
   const startMs = ports.clock.now()
   if (ports.isWatched) noteSent(peer, object, entry, ports)
   try {
-    const answer = await peer.describe({ object, for: entry.for as Address[] })
+    const answer = await peer.describe({ object, for: entry.for as Address[], cursor })
     if (ports.isWatched) {
       const results: readonly Result[] = answer.results ?? entry.for.map(to => ({ ...answer, for: to }))
       ports.onEvent('deliver.answer', {

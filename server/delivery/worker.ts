@@ -75,6 +75,18 @@ export class Worker {
     this.#change()
   }
 
+  /** Number of the last entry up to which all is settled. */
+  get settled(): number {
+    return this.#cursor.settled
+  }
+
+  /** Delivers once more what stands behind this number (protocol §10.5). Resolves when that is on the disk. */
+  async resend(number: number): Promise<void> {
+    const moved = this.#cursor.moveBack(number)
+    this.wake(true)
+    await moved
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     this.wake(false)
@@ -229,7 +241,8 @@ export class Worker {
   /** True when the work is settled, or waits by itself. Never throws. */
   async #carry(work: Work): Promise<boolean> {
     try {
-      return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports))
+      const cursor = this.#cursor.textOf(work.number)
+      return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports, cursor))
     } catch (thrown) {
       this.#noteError(thrown)
       if (work.retry !== undefined) this.#retries.giveBack(work.retry)

@@ -32,6 +32,7 @@ import type { AttachedWrite } from '../accounts/user-view.ts'
 import { outboxWrites } from '../delivery/outbox.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
+import type { CountRecipients } from './first-recipients.ts'
 import { judge } from './judge.ts'
 import { checkOffered } from './offered.ts'
 import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
@@ -51,6 +52,8 @@ export interface PublishPorts extends TakingPorts, OfficePorts, DraftPorts {
   ): Promise<string | undefined>
   /** Throws FMTP_FULL where the disk has no room for what is new. */
   requireRoom(): void
+  /** Counts whom the author writes to for the first time. Throws FMTP_RATE where these are too many for a day. */
+  readonly countRecipients: CountRecipients
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -67,8 +70,8 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-/** `author` is whom the session proved to be. */
-export type Publish = (frame: DescribeFrame, author: Address) => Promise<Answer>
+/** `author` is whom the session proved to be, `remote` the address it comes from. */
+export type Publish = (frame: DescribeFrame, author: Address, remote: string) => Promise<Answer>
 
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
@@ -156,7 +159,11 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   /** `undefined` where another version came meanwhile: look again. */
-  async function write(finished: Finished, replaces: number | undefined): Promise<Result[] | undefined> {
+  async function write(
+    finished: Finished,
+    replaces: number | undefined,
+    remote: string,
+  ): Promise<Result[] | undefined> {
     const { verified, before, founding } = finished
     const { object } = verified
     checkVersion(verified, before?.object, replaces)
@@ -180,6 +187,7 @@ export function createPublish(ports: PublishPorts): Publish {
       const author = accounts.findView(object.owner as Address)
       addTo(change, outboxWrites(object, foreign, { store, author, nowMs: clock.now() }))
     }
+    addTo(change, ports.countRecipients(object, recipients, { before: before?.object, remote }))
     addTo(change, await userWriteOf(object, before?.object))
     const [isWritten] = await store.database.commit([change])
     if (object.kind === 'user') accounts.forget(object.owner as Name)
@@ -200,7 +208,7 @@ export function createPublish(ports: PublishPorts): Publish {
     return { ...failureAnswer(new FmtpError('FMTP_ISLAND')), for: recipient, outcome: 'refused' }
   }
 
-  return async (frame, author) => {
+  return async (frame, author, remote) => {
     const startMs = clock.now()
     checkSize(frame.object, ports.objectBytes)
     if (frame.for !== undefined)
@@ -211,7 +219,7 @@ export function createPublish(ports: PublishPorts): Publish {
       checkOffered(finished.verified.object, author)
       // A tombstone makes room.
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
-      const results = await write(finished, frame.replaces)
+      const results = await write(finished, frame.replaces, remote)
       // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) return undefined
       const { id, version, kind, owner } = finished.verified.object

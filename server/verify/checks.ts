@@ -13,7 +13,7 @@ import {
   checkUsed,
   checkWaiting,
 } from './box-rows.ts'
-import { checkCourier, checkDue, checkIntroduced, checkRetry, checkTime } from './delivery-rows.ts'
+import { checkCourier, checkDue, checkFrom, checkIntroduced, checkRetry, checkTime } from './delivery-rows.ts'
 import { checkHead, type EntryChecks } from './lists.ts'
 import type { ObjectChecks } from './objects.ts'
 import {
@@ -26,7 +26,9 @@ import {
   checkResealing,
   checkRetention,
   checkSkeleton,
+  checkStrangers,
   checkToken,
+  checkWrote,
   type FindDomainKey,
 } from './people-rows.ts'
 import { checkNewest } from './places.ts'
@@ -88,6 +90,10 @@ export function createChecks(
     listed: plain(checkListed),
     skeleton: plain(checkSkeleton),
     token: plain(checkToken),
+    from: plain(checkFrom),
+    wrote: plain(checkWrote),
+    strangers: plain(checkStrangers),
+    met: plain(checkTime),
     introduced: plain(checkIntroduced),
     courier: plain(checkCourier),
     retry: plain(checkRetry),
