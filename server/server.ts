@@ -339,7 +339,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       const names = restored === undefined ? [first] : [...domains.keys()]
       const call = (domain: Domain) =>
         Promise.allSettled(names.map(as => reach.domain(domain, as, note(domain))))
-      const since = restored === undefined ? {} : { sinceMs: restored.backupAtMs - limits.peersMs }
+      const since = restored === undefined ? {} : { sinceMs: restored.backupAtMs - limits.restoredMs }
       greetPeers(call, { database, clock, ...since }).catch(telling.onFailed('greeting'))
     }
 
