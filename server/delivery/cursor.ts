@@ -127,6 +127,7 @@ export class Cursor {
    * @throws {FmtpError} FMTP_STORE; then it comes once more all the same, but for a crash
    */
   async moveBack(number: number): Promise<void> {
+    if (number >= this.#done) return
     this.#moves++
     clearTimeout(this.#saving)
     this.#saving = undefined
