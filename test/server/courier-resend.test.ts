@@ -95,6 +95,30 @@ describe('Courier', () => {
     assert.deepEqual(await answerUntil(4), [2, 3, 4].map(idOf))
   })
 
+  it('sends once more although its cursor is being saved', async () => {
+    await rig.queue(1, 3)
+    await rig.stands(1, 2, 3)
+    const commit = rig.database.commit.bind(rig.database)
+    let saved: () => void = () => undefined
+    const gate = new Promise<void>(resolve => {
+      saved = resolve
+    })
+    let saving = 0
+    rig.database.commit = async writes => {
+      const written = await commit(writes)
+      if (writes.some(({ isRelaxed }) => isRelaxed)) {
+        saving++
+        await gate
+      }
+      return written
+    }
+    for (const each of [...rig.standing]) each.answer('stored')
+    await waitUntil('it saves', () => saving > 0)
+    await rig.courier.resend(lenore, 0)
+    saved()
+    assert.deepEqual(await answerUntil(3), [1, 2, 3].map(idOf))
+  })
+
   it('sends once more although its cursor was about to be saved', async () => {
     await rig.queue(1, 3)
     await rig.stands(1, 2, 3)

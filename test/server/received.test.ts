@@ -123,6 +123,7 @@ describe('Received', () => {
     assert.equal(received.placeBefore(lenore, poe), 'a.4')
     // What comes before the question must not take the place away.
     received.note(lenore, poe, 'a.99')
+    await database.commit([{ puts: [[keyOf.meta('later'), '']] }])
     assert.equal(received.placeBefore(lenore, poe), 'a.4')
     await received.noteAsked(lenore, poe)
     assert.equal(received.isOwed(lenore, poe), false)

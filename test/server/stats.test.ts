@@ -31,6 +31,11 @@ describe('Refusals', () => {
     assert.deepEqual(tries?.top, [{ who: '192.0.2.1', refused: 1 }])
   })
 
+  it('never count too few of those whom they show', () => {
+    for (let at = 0; at < 50 * 300; at++) refusals.note('peerObjects', `${at % 300}.example`)
+    for (const { refused } of refusals.report()[0]?.top ?? []) assert.ok(refused >= 50, `${refused}`)
+  })
+
   it('are one line a minute for each limit and who, which tells how many there were', () => {
     for (let at = 0; at < 100; at++) refusals.note('peerObjects', 'raven.example')
     refusals.note('peerObjects', 'poe.net')
