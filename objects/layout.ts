@@ -36,6 +36,10 @@
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
  *     peer <domain>                        when we last exchanged with a domain
+ *     from <domain> <peer>                 what a peer gave to a domain of ours: places in its outbox, a day apart
+ *     met <domain>                         when somebody of a domain proved to be of it for the first time
+ *     wrote <address> <recipient>          a user of ours has written to this recipient
+ *     strangers <address>                  day, and whom this user of ours wrote to on it for the first time: how many
  *     introduced <domain> <address>        version of a user's object that a domain was given
  *     delivery <id> <domain>               what became of the newest version of an object of ours at a domain, and who has one
  *     courier <list>                       number up to which an outbox list is delivered
@@ -86,6 +90,10 @@ export const keyOf = {
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
   peer: (domain: string) => key('peer', domain),
+  from: (domain: string, peer: string) => key('from', domain, peer),
+  met: (domain: string) => key('met', domain),
+  wrote: (address: string, recipient: string) => key('wrote', address, recipient),
+  strangers: (address: string) => key('strangers', address),
   introduced: (domain: string, address: string) => key('introduced', domain, address),
   delivery: (id: string, domain: string) => key('delivery', id, domain),
   courier: (list: ListName) => key('courier', list),

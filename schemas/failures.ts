@@ -111,6 +111,7 @@ export const failures = {
   ),
   FMTP_NOT_ALLOWED: permanent('This needs more than you have proved to be.', 403),
   FMTP_CURSOR_LOST: permanent('This cursor is from before a restore. Start at the beginning.', 410),
+  FMTP_CURSOR_AHEAD: permanent('This cursor is ahead of its list.', 400),
   FMTP_NOT_OFFERED: permanent('This server does not offer that.', 501),
 
   // finding and reaching (protocol §10)

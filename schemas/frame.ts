@@ -86,7 +86,7 @@ export type DescribeFrame = Readonly<Static<typeof describeFrame>>
 
 export const listQuery = Type.Object(
   {
-    of: Type.Enum(['public', 'box', 'thread']),
+    of: Type.Enum(['public', 'box', 'thread', 'outbox']),
     owner: Type.Optional(nameText),
     top: Type.Optional(objectIdText),
     kind: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]*$', maxLength: 32 })),

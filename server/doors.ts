@@ -17,8 +17,10 @@ import type { Core } from './core.ts'
 import type { Rates } from './delivery/rates.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { type Admit, createAdmit } from './exchange/admit.ts'
+import { createCountRecipients } from './exchange/first-recipients.ts'
 import type { Presence } from './exchange/presence.ts'
 import { createPublish, type Publish } from './exchange/publish.ts'
+import { createPull, type PullPorts } from './exchange/pull.ts'
 import { createReveal, type Reveal } from './exchange/reveal.ts'
 import { createShelf, type Shelf } from './exchange/shelf.ts'
 import { createSight } from './exchange/sight.ts'
@@ -42,6 +44,8 @@ export interface DoorsPorts {
   readonly log: Log
   readonly telling: Telling
   findPresence(address: Address): Presence
+  /** What a peer asks of the courier. */
+  readonly outbox: Pick<PullPorts, 'settled' | 'wake' | 'resend'>
 }
 
 export interface Doors {
@@ -105,6 +109,13 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     clock,
     followMs,
     spendRequest: remote => rates.spendRequest(remote),
+    pull: createPull({
+      ...ports.outbox,
+      store,
+      clock,
+      isExempt: remote => rates.isExempt(remote),
+      refuse: (domain, retryAfterMs) => rates.refuse('resend', domain, retryAfterMs),
+    }),
     onFollowFailed: telling.onFailed('follow'),
   })
   const taking = {
@@ -159,6 +170,13 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     recipients,
     requireRoom,
     groupsPerUser: config.limits.groupsPerUser,
+    countRecipients: createCountRecipients({
+      store,
+      clock,
+      perDay: config.limits.newRecipientsPerDay,
+      isExempt: remote => rates.isExempt(remote),
+      refuse: (author, retryAfterMs) => rates.refuse('newRecipients', author, retryAfterMs),
+    }),
     onPublished: record => {
       if (log.isDebug) log.debug(record, 'publish')
     },

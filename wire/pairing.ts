@@ -3,7 +3,7 @@
  * answers out of order, windows. Both ends use it, a server and a client alike.
  */
 import { type FailureCode, FmtpError, findFailure, toFmtpError } from '../schemas/failures.ts'
-import type { AnswerFrame, DescribeFrame, Frame, RequestFrame } from '../schemas/frame.ts'
+import type { AnswerFrame, DescribeFrame, Frame, GoodbyeFrame, RequestFrame } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'
 import { encodeFrame } from './codec.ts'
 
@@ -289,10 +289,11 @@ export function answerError(answer: Pick<Answer, 'outcome' | 'code' | 'text' | '
 }
 
 /** Why the other side said goodbye; an unknown code is a disconnection like any other. */
-export function goodbyeError(code: string | undefined): FmtpError {
+export function goodbyeError({ code, retryAfterMs }: Pick<GoodbyeFrame, 'code' | 'retryAfterMs'>): FmtpError {
   const isKnown = code !== undefined && findFailure(code) !== undefined
   return new FmtpError(
     isKnown ? (code as FailureCode) : 'FMTP_DISCONNECTED',
     `the other side said goodbye ${code ?? ''}`,
+    retryAfterMs === undefined ? {} : { retryAfterMs },
   )
 }

@@ -34,6 +34,7 @@ import { refusedRow } from '../delivery/results.ts'
 import { readHolders } from '../delivery/states.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
+import type { CountRecipients } from './first-recipients.ts'
 import { judge } from './judge.ts'
 import { checkOffered } from './offered.ts'
 import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
@@ -53,6 +54,8 @@ export interface PublishPorts extends TakingPorts, OfficePorts, DraftPorts {
   ): Promise<string | undefined>
   /** Throws FMTP_FULL where the disk has no room for what is new. */
   requireRoom(): void
+  /** Counts whom the author writes to for the first time. Throws FMTP_RATE where these are too many for a day. */
+  readonly countRecipients: CountRecipients
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -69,8 +72,8 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-/** `author` is whom the session proved to be. */
-export type Publish = (frame: DescribeFrame, author: Address) => Promise<Answer>
+/** `author` is whom the session proved to be, `remote` the address it comes from. */
+export type Publish = (frame: DescribeFrame, author: Address, remote: string) => Promise<Answer>
 
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
@@ -158,7 +161,11 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   /** `undefined` where another version came meanwhile: look again. */
-  async function write(finished: Finished, replaces: number | undefined): Promise<Result[] | undefined> {
+  async function write(
+    finished: Finished,
+    replaces: number | undefined,
+    remote: string,
+  ): Promise<Result[] | undefined> {
     const { verified, before, founding } = finished
     const { object } = verified
     checkVersion(verified, before?.object, replaces)
@@ -185,6 +192,7 @@ export function createPublish(ports: PublishPorts): Publish {
       const nowMs = clock.now()
       addTo(change, outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined }))
     }
+    addTo(change, ports.countRecipients(object, recipients, { before: before?.object, remote }))
     addTo(change, await userWriteOf(object, before?.object))
     const [isWritten] = await store.database.commit([change])
     if (object.kind === 'user') accounts.forget(object.owner as Name)
@@ -205,7 +213,7 @@ export function createPublish(ports: PublishPorts): Publish {
     return { ...failureAnswer(new FmtpError('FMTP_ISLAND')), for: recipient, outcome: 'refused' }
   }
 
-  return async (frame, author) => {
+  return async (frame, author, remote) => {
     const startMs = clock.now()
     checkSize(frame.object, ports.objectBytes)
     if (frame.for !== undefined)
@@ -216,7 +224,7 @@ export function createPublish(ports: PublishPorts): Publish {
       checkOffered(finished.verified.object, author)
       // A tombstone makes room.
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
-      const results = await write(finished, frame.replaces)
+      const results = await write(finished, frame.replaces, remote)
       // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) return undefined
       const { id, version, kind, owner } = finished.verified.object

@@ -19,6 +19,7 @@ import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import { readResults } from '../delivery/results.ts'
 import { createLists } from './lists.ts'
+import type { Pull } from './pull.ts'
 import type { Standing } from './standing.ts'
 import type { FindView } from './views.ts'
 
@@ -35,6 +36,8 @@ export interface RevealPorts {
   readonly followMs: number
   /** Counts a request of a guest. Throws FMTP_RATE where there are too many from one address. */
   spendRequest(remote: string): Promise<void>
+  /** A peer asks for what waits for it. */
+  readonly pull: Pull
   /** A follow ended because its list could not be read. */
   onFollowFailed(thrown: unknown): void
 }
@@ -125,6 +128,7 @@ export function createReveal(ports: RevealPorts): Reveal {
       throw new FmtpError('FMTP_BAD_FRAME', 'one of address, id, list')
     }
     if (standing.role === 'guest') await ports.spendRequest(standing.remote)
+    if (list?.of === 'outbox') return ports.pull(inquiry.request, standing)
     if (list !== undefined) return revealList(list, inquiry, standing, viewersOf(standing, inquiry.request))
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)

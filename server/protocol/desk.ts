@@ -59,11 +59,11 @@ export class Desk {
 
   async #publish(frame: DescribeFrame, author: Address): Promise<Answer> {
     const { id } = frame.object as { id?: unknown }
-    if (typeof id !== 'string') return this.#ports.publish(frame, author)
+    if (typeof id !== 'string') return this.#ports.publish(frame, author, this.#remote)
     // The box grows before the answer is here, and the version of a draft is known only from that.
     this.#published.set(id, 'coming')
     try {
-      const answer = await this.#ports.publish(frame, author)
+      const answer = await this.#ports.publish(frame, author, this.#remote)
       if (answer.version !== undefined) this.#published.set(id, answer.version)
       return answer
     } catch (thrown) {
@@ -130,6 +130,8 @@ export class Desk {
     const error = toFmtpError(thrown)
     const { code, message: reason, cause } = error
     const record = { verb, remote: this.#remote, code, reason }
+    // Who is refused for coming too often must not fill the log: limits tell of themselves.
+    if (code === 'FMTP_RATE') return failureAnswer(error)
     if (code !== 'FMTP_INTERNAL') this.#ports.log.info(record, 'answer.refused')
     else {
       const stack = cause instanceof Error ? cause.stack : undefined

@@ -17,6 +17,7 @@ import {
   checkCourier,
   checkDelivery,
   checkDue,
+  checkFrom,
   checkIntroduced,
   checkRetry,
   checkTime,
@@ -33,7 +34,9 @@ import {
   checkResealing,
   checkRetention,
   checkSkeleton,
+  checkStrangers,
   checkToken,
+  checkWrote,
   type FindDomainKey,
 } from './people-rows.ts'
 import { checkNewest } from './places.ts'
@@ -95,6 +98,10 @@ export function createChecks(
     listed: plain(checkListed),
     skeleton: plain(checkSkeleton),
     token: plain(checkToken),
+    from: plain(checkFrom),
+    wrote: plain(checkWrote),
+    strangers: plain(checkStrangers),
+    met: plain(checkTime),
     introduced: plain(checkIntroduced),
     courier: plain(checkCourier),
     delivery: plain(checkDelivery),

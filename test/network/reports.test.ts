@@ -156,6 +156,7 @@ describe('what is told of deliveries', function () {
     await told(id, 'delivered')
     await become(id, { [lost]: 'stored' })
     assert.deepEqual(await inBox(lost), [id])
+    await runFmtp('verify', '--config', poe.config.file)
   })
 
   it('delivers to a domain that was away for 4 days and 23 hours', async () => {
