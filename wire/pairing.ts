@@ -35,7 +35,8 @@ export interface PairingPorts {
   onPressure(): void
   onRelief(): void
   drained(): Promise<void>
-  answerDescribe(frame: DescribeFrame): Promise<Answer>
+  /** `chars`: length of the frame's text. */
+  answerDescribe(frame: DescribeFrame, chars: number): Promise<Answer>
   answerRequest(inquiry: Inquiry): Promise<Answer>
 }
 
@@ -121,7 +122,7 @@ export class Pairing {
       case 'describe':
         if (frame.re !== undefined) return this.#takeDescribed(frame, frame.re)
         if (frame.n === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a describe needs n or re')
-        return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame))
+        return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame, chars))
       case 'request':
         if (frame.follow === false && this.#inquiries.has(frame.n)) {
           this.#inquiries.get(frame.n)?.abort()

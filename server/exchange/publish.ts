@@ -67,8 +67,8 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-/** `author` is whom the session proved to be. */
-export type Publish = (frame: DescribeFrame, author: Address) => Promise<Answer>
+/** `author` is whom the session proved to be, `chars` the length of the text that the frame was read from. */
+export type Publish = (frame: DescribeFrame, author: Address, chars?: number) => Promise<Answer>
 
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
@@ -200,9 +200,9 @@ export function createPublish(ports: PublishPorts): Publish {
     return { ...failureAnswer(new FmtpError('FMTP_ISLAND')), for: recipient, outcome: 'refused' }
   }
 
-  return async (frame, author) => {
+  return async (frame, author, chars) => {
     const startMs = clock.now()
-    checkSize(frame.object, ports.objectBytes)
+    checkSize(frame.object, ports.objectBytes, chars)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
     return untilWritten(async () => {

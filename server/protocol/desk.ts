@@ -48,22 +48,23 @@ export class Desk {
     return published === 'coming' || published === version
   }
 
-  async describe(frame: DescribeFrame, standing: Standing): Promise<Answer> {
+  /** `chars`: length of the frame's text. */
+  async describe(frame: DescribeFrame, standing: Standing, chars?: number): Promise<Answer> {
     try {
-      if (standing.role !== 'client') return await this.#ports.admit(frame, standing)
-      return await this.#publish(frame, standing.name)
+      if (standing.role !== 'client') return await this.#ports.admit(frame, standing, chars)
+      return await this.#publish(frame, standing.name, chars)
     } catch (thrown) {
       return this.#refuse('describe', thrown)
     }
   }
 
-  async #publish(frame: DescribeFrame, author: Address): Promise<Answer> {
+  async #publish(frame: DescribeFrame, author: Address, chars: number | undefined): Promise<Answer> {
     const { id } = frame.object as { id?: unknown }
-    if (typeof id !== 'string') return this.#ports.publish(frame, author)
+    if (typeof id !== 'string') return this.#ports.publish(frame, author, chars)
     // The box grows before the answer is here, and the version of a draft is known only from that.
     this.#published.set(id, 'coming')
     try {
-      const answer = await this.#ports.publish(frame, author)
+      const answer = await this.#ports.publish(frame, author, chars)
       if (answer.version !== undefined) this.#published.set(id, answer.version)
       return answer
     } catch (thrown) {

@@ -73,7 +73,7 @@ export class Session implements Peer {
         onPressure: () => this.#channel.pause(),
         onRelief: () => this.#channel.resume(),
         drained: () => this.#drained(),
-        answerDescribe: frame => this.#desk.describe(frame, requireStanding(this.#standing)),
+        answerDescribe: (frame, chars) => this.#desk.describe(frame, requireStanding(this.#standing), chars),
         answerRequest: inquiry => this.#desk.request(inquiry, requireStanding(this.#standing)),
       },
       ports.window,
