@@ -21,8 +21,8 @@ export interface Reply {
 /** A request that is being answered here. */
 export interface Inquiry {
   readonly request: RequestFrame
-  /** Hands over one object for this request. */
-  describe(query: DescribeQuery): void
+  /** Hands over one object for this request, and gives how many characters that took. */
+  describe(query: DescribeQuery): number
   /** Resolves when the asker has read most of what was sent. */
   drained(): Promise<void>
   /** Aborted when the asker ends the follow or the connection closes. */
@@ -212,7 +212,11 @@ export class Pairing {
           request,
           signal: controller.signal,
           drained: () => this.#ports.drained(),
-          describe: query => this.#ports.send(encodeFrame({ verb: 'describe', re: n, ...query })),
+          describe: query => {
+            const text = encodeFrame({ verb: 'describe', re: n, ...query })
+            this.#ports.send(text)
+            return text.length
+          },
         })
       },
       request.follow === true,

@@ -121,7 +121,7 @@ export class Desk {
       describe: query => {
         const { id, kind, contacts } = query.object as { id?: string; kind?: string; contacts?: unknown }
         log.debug({ id, kind, to, ...(contacts === undefined ? {} : { contacts }) }, 'described')
-        inquiry.describe(query)
+        return inquiry.describe(query)
       },
     }
   }
