@@ -81,7 +81,8 @@ export class Worker {
   /** There may be something to do. `isBack`: the domain was heard from, so waiting for it ends. */
   wake(isBack: boolean): void {
     if (isBack) this.#isBack = true
-    this.#woken.abort()
+    // With a reason, because an error is made where none is given, and that with every message.
+    this.#woken.abort('woken')
     this.#change()
   }
 

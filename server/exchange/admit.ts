@@ -63,7 +63,8 @@ export interface AdmitDecision {
   readonly ms: number
 }
 
-export type Admit = (frame: DescribeFrame, standing: Standing) => Promise<Answer>
+/** `chars`: length of the text that the frame was read from, where it was. */
+export type Admit = (frame: DescribeFrame, standing: Standing, chars?: number) => Promise<Answer>
 
 interface Judged {
   readonly recipient: Name
@@ -169,9 +170,9 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return isWritten === true
   }
 
-  return async (frame, standing) => {
+  return async (frame, standing, chars) => {
     const startMs = ports.clock.now()
-    checkSize(frame.object, ports.objectBytes)
+    checkSize(frame.object, ports.objectBytes, chars)
     const object = ports.kinds.parseObject(frame.object)
     if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
     const recipients = (frame.for ?? []) as Name[]
@@ -272,8 +273,15 @@ export function checkCount(recipients: readonly string[], most: number): void {
     throw new FmtpError('FMTP_TOO_MANY_RECIPIENTS', `${recipients.length} recipients`)
 }
 
-/** An object's bytes count without the frame around it. */
-export function checkSize(object: object, most: number): void {
+/** `9e15` becomes sixteen digits, and no other text grows more when it is read and written. */
+const bytesOfChar = 4
+
+/**
+ * An object's bytes count without the frame around it, whose text most objects need not be written for again.
+ * @throws {FmtpError} FMTP_OBJECT_TOO_LARGE
+ */
+export function checkSize(object: object, most: number, chars = Number.POSITIVE_INFINITY): void {
+  if (chars * bytesOfChar <= most) return
   const bytes = Buffer.byteLength(JSON.stringify(object))
   if (bytes > most) throw new FmtpError('FMTP_OBJECT_TOO_LARGE', `${bytes} bytes`)
 }

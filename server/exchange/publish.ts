@@ -72,8 +72,16 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-/** `author` is whom the session proved to be, `remote` the address it comes from. */
-export type Publish = (frame: DescribeFrame, author: Address, remote: string) => Promise<Answer>
+/** `author` is whom the session proved to be. */
+export type Publish = (frame: DescribeFrame, author: Address, from: PublishedFrom) => Promise<Answer>
+
+/** How a frame of an author came. */
+export interface PublishedFrom {
+  /** IP address of the client. */
+  readonly remote: string
+  /** Length of the text that the frame was read from. */
+  readonly chars?: number | undefined
+}
 
 export function createPublish(ports: PublishPorts): Publish {
   const { store, accounts, clock } = ports
@@ -213,9 +221,9 @@ export function createPublish(ports: PublishPorts): Publish {
     return { ...failureAnswer(new FmtpError('FMTP_ISLAND')), for: recipient, outcome: 'refused' }
   }
 
-  return async (frame, author, remote) => {
+  return async (frame, author, { remote, chars }) => {
     const startMs = clock.now()
-    checkSize(frame.object, ports.objectBytes)
+    checkSize(frame.object, ports.objectBytes, chars)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
     return untilWritten(async () => {

@@ -48,22 +48,24 @@ export class Desk {
     return published === 'coming' || published === version
   }
 
-  async describe(frame: DescribeFrame, standing: Standing): Promise<Answer> {
+  /** `chars`: length of the frame's text. */
+  async describe(frame: DescribeFrame, standing: Standing, chars?: number): Promise<Answer> {
     try {
-      if (standing.role !== 'client') return await this.#ports.admit(frame, standing)
-      return await this.#publish(frame, standing.name)
+      if (standing.role !== 'client') return await this.#ports.admit(frame, standing, chars)
+      return await this.#publish(frame, standing.name, chars)
     } catch (thrown) {
       return this.#refuse('describe', thrown)
     }
   }
 
-  async #publish(frame: DescribeFrame, author: Address): Promise<Answer> {
+  async #publish(frame: DescribeFrame, author: Address, chars: number | undefined): Promise<Answer> {
     const { id } = frame.object as { id?: unknown }
-    if (typeof id !== 'string') return this.#ports.publish(frame, author, this.#remote)
+    const from = { remote: this.#remote, chars }
+    if (typeof id !== 'string') return this.#ports.publish(frame, author, from)
     // The box grows before the answer is here, and the version of a draft is known only from that.
     this.#published.set(id, 'coming')
     try {
-      const answer = await this.#ports.publish(frame, author, this.#remote)
+      const answer = await this.#ports.publish(frame, author, from)
       if (answer.version !== undefined) this.#published.set(id, answer.version)
       return answer
     } catch (thrown) {
@@ -120,7 +122,7 @@ export class Desk {
       describe: query => {
         const { id, kind, contacts } = query.object as { id?: string; kind?: string; contacts?: unknown }
         log.debug({ id, kind, to, ...(contacts === undefined ? {} : { contacts }) }, 'described')
-        inquiry.describe(query)
+        return inquiry.describe(query)
       },
     }
   }

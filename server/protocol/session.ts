@@ -75,7 +75,7 @@ export class Session implements Peer {
         onPressure: () => this.#channel.pause(),
         onRelief: () => this.#channel.resume(),
         drained: () => this.#drained(),
-        answerDescribe: frame => this.#answer(frame),
+        answerDescribe: (frame, chars) => this.#answer(frame, chars),
         answerRequest: inquiry => this.#desk.request(inquiry, requireStanding(this.#standing)),
       },
       ports.window,
@@ -162,10 +162,10 @@ export class Session implements Peer {
     return this.#alive(this.#pairing.request(query))
   }
 
-  #answer(frame: DescribeFrame): Promise<Answer> {
+  #answer(frame: DescribeFrame, chars: number | undefined): Promise<Answer> {
     const standing = requireStanding(this.#standing)
     if (frame.cursor !== undefined && standing.role === 'server') this.#ports.onReceived(this, frame.cursor)
-    return this.#desk.describe(frame, standing)
+    return this.#desk.describe(frame, standing, chars)
   }
 
   /** A connection that leaves something unanswered is half dead: the next one who needs the peer calls anew. */
