@@ -162,10 +162,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       followMs,
       log,
       telling,
+      findOpen: (domain, as) => connections.find(domain, as),
       findPresence: address => presences.find(address),
     })
     const { lookup, reveal, admit, publish, shelf } = doors
     const upkeep = closing.use(doors.upkeep)
+    const puller = closing.use(doors.puller)
 
     const direct = createDirect({
       lookup,
@@ -234,6 +236,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
+        puller.wake(standing.name as Domain, true)
       }
       if (standing?.role === 'client') presences.arrive(session, standing.name)
       if (standing?.role === 'client' && !passed.has(session)) {
@@ -261,6 +264,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       reveal,
       accounts,
       shelf,
+      bring: (sha256, id) => puller.bring(sha256, id),
       clock,
       log,
       isBehindProxy: config.http.behindProxy,
@@ -284,6 +288,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
+    // Ended before the connections over which it would wait.
+    closing.defer(() => puller[Symbol.asyncDispose]())
     closing.use(await listenControl(config.data, createActions(core)))
     if (!isIsland) {
       const note = (domain: Domain) =>

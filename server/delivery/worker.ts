@@ -3,7 +3,7 @@
  * and the outbox list from its cursor. What is about one object waits by itself and blocks nothing; a domain that can not
  * be reached has one schedule for all.
  */
-import { type ListName, listOf } from '../../objects/layout.ts'
+import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
@@ -64,7 +64,7 @@ export class Worker {
     this.#onRested = onRested
     this.#cursor = new Cursor(list, ports.store, thrown => this.#noteError(thrown))
     this.#retries = new Retries(list, ports)
-    this.#due = new Due(domain, ports)
+    this.#due = new Due(keyOf.due(domain), ports)
     this.#loop = this.#run()
   }
 

@@ -7,7 +7,7 @@ import type { Person, TestServer } from './network.ts'
 
 /** The name of the blob. */
 export async function putBlob(
-  server: TestServer,
+  server: Pick<TestServer, 'origin'>,
   person: Person,
   bytes: Uint8Array,
   atMs = Date.now(),

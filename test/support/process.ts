@@ -4,8 +4,16 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import type { Connection } from '../../client/connection.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
-import { enrolWith, type Network, type Person, type ServerChoices, type Site } from './network.ts'
+import {
+  connectWith,
+  enrolWith,
+  type Network,
+  type Person,
+  type ServerChoices,
+  type Site,
+} from './network.ts'
 
 /** What the runner is told. Each is answered. */
 export type Order =
@@ -29,6 +37,7 @@ export interface ServerProcess extends Site, AsyncDisposable {
   advance(ms: number): Promise<void>
   makeToken(address: string): Promise<string>
   enrol(address: string): Promise<Person>
+  connect(person: Person): Promise<Connection>
   /** SIGTERM, and what it ends with: exit code or signal. */
   stop(): Promise<number | string>
 }
@@ -78,6 +87,7 @@ export async function startProcess(
     },
     makeToken: address => tell({ tokenFor: address }),
     enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
+    connect: person => connectWith({ origin, domain }, person, ready.jwk),
     stop,
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) await stop()
