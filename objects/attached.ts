@@ -72,12 +72,11 @@ export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): R
 }
 
 function piecesOf(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): readonly Partial<Piece>[] {
-  const { kind, deleted, avatar, attachments = [], ...own } = object as Carrier
+  const carrier = object as Carrier
+  const { kind, deleted, avatar, attachments = [] } = carrier
   if (deleted === true) return []
-  const pieces: Partial<Piece>[] = [...attachments]
-  if (kind === 'user' && avatar !== undefined) pieces.push(avatar)
-  if (kind === 'file') pieces.push(own)
-  return pieces
+  if (kind === 'file') return [...attachments, carrier]
+  return kind === 'user' && avatar !== undefined ? [...attachments, avatar] : attachments
 }
 
 export interface Attaching {

@@ -32,17 +32,19 @@ export function pullKeyOf(key: string): PullKey {
   return { dueAtMs: Number(due), sha256, id }
 }
 
-/** Queues those blobs of an object of another domain that did not come yet. */
+/** Queues those blobs of an object of another domain that did not come yet. False where there are none. */
 export function queuePulls(
   change: Change,
   object: FmtpObject,
   nowMs: number,
   database: Pick<Database, 'get'>,
-): void {
+): boolean {
   const domain = domainOf(object.owner as Name)
   const pull: Pull = { atMs: nowMs, attempts: 0, faults: 0 }
-  for (const sha256 of attachedTo(object).keys()) {
-    if (database.get(keyOf.pulled(sha256, object.id)) !== undefined) continue
+  const coming = [...attachedTo(object).keys()].filter(
+    sha256 => database.get(keyOf.pulled(sha256, object.id)) === undefined,
+  )
+  for (const sha256 of coming)
     change.puts.push([keyOf.pull(domain, nowMs, sha256, object.id), JSON.stringify(pull)])
-  }
+  return coming.length > 0
 }

@@ -3,7 +3,6 @@
  * verified; the answer is given when it is on the disk.
  */
 
-import { attachedTo } from '../../objects/attached.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { maySee, type Sight } from '../../objects/disclosure.ts'
@@ -167,13 +166,12 @@ export function createAdmit(ports: AdmitPorts): Admit {
     })
     take(change, coming, takers, ports)
     const home = domainOf(object.owner as Name)
-    const isForeign = !ports.isOwnDomain(home)
-    if (isForeign) queuePulls(change, object, ports.clock.now(), store.database)
+    const hasPulls = !ports.isOwnDomain(home) && queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
     if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
       change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
     const [isWritten] = await store.database.commit([change])
-    if (isWritten === true && isForeign && attachedTo(object).size > 0) ports.onPulls(home)
+    if (isWritten === true && hasPulls) ports.onPulls(home)
     return isWritten === true
   }
 

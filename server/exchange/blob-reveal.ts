@@ -102,6 +102,7 @@ export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
     const asker = { secret: standing.role === 'guest' ? undefined : request.secret, viewers }
     // Nobody asks for more pieces than are read.
     await inquiry.drained()
+    if (inquiry.signal.aborted) throw new FmtpError('FMTP_DISCONNECTED')
     const here = await findHere(sought, asker, range)
     if (here !== undefined) return here
     if (ports.isOwn(ownerOf(sought.id))) return absent()

@@ -33,6 +33,7 @@ type Row = readonly [key: string, value: string]
 const restMs = 60_000
 const againMs = 5_000
 const droppedMost = 1000
+const promptMost = 16
 /** The connection ended, for whatever reason. */
 const endedUnder: ReadonlySet<FailureCode> = new Set(['FMTP_DISCONNECTED', 'FMTP_SHUTTING_DOWN'])
 /** What trying again does not help against. */
@@ -125,8 +126,7 @@ export class PullLine {
       if (this.#closing.aborted) return
       const error = toFmtpError(thrown)
       if (isAway) await this.#noteAway(error)
-      // At once again from where it ended: whether the domain is still there shows then.
-      else if (!(hasProgress && endedUnder.has(error.code))) await this.#putOff(row, error, hasProgress)
+      else await this.#putOff(row, error, hasProgress)
     } finally {
       lane.leave()
     }
@@ -167,7 +167,9 @@ export class PullLine {
     const isOver = faults >= limits.pullFaults || nowMs - firstAtMs >= limits.outboxMs
     if (isOver || endings.has(code)) return this.#giveUp(row, { code, reason })
     const { sha256, id } = pullKeyOf(row[0])
-    const dueAtMs = nowMs + Math.max(waitMs(attempts, random()), retryAfterMs)
+    // At once again from where it ended: whether the domain is still there shows then.
+    const isPrompt = hasProgress && endedUnder.has(code) && attempts <= promptMost
+    const dueAtMs = nowMs + (isPrompt ? 0 : Math.max(waitMs(attempts, random()), retryAfterMs))
     const pull: Pull = { ...before, attempts, faults, firstAtMs }
     const key = keyOf.pull(this.#domain, dueAtMs, sha256, id)
     await store.database.commit([{ dels: [row[0]], puts: [[key, JSON.stringify(pull)]] }])

@@ -52,7 +52,9 @@ export function routeBlobs(router: Router, ports: BlobRoutesPorts): void {
     const id = asker.viewers.length === 0 ? undefined : await shelf.findComing(sha256, asker)
     if (id === undefined) return undefined
     await ports.bring(sha256, id)
-    return shelf.findAs(sha256, id, asker)
+    const blob = await shelf.findAs(sha256, id, asker)
+    if (blob === undefined) throw new FmtpError('FMTP_NOT_HERE', `${sha256} of ${id}`)
+    return blob
   }
 
   router.put('/blobs/:sha256', async context => {

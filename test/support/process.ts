@@ -5,7 +5,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Connection } from '../../client/connection.ts'
+import { formatLink } from '../../client/link.ts'
+import { thumbprintOf } from '../../objects/keys.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
+import { parseAddress } from '../../schemas/names.ts'
 import {
   connectWith,
   enrolWith,
@@ -36,6 +39,8 @@ export interface ServerProcess extends Site, AsyncDisposable {
   /** Moves its clock ahead. */
   advance(ms: number): Promise<void>
   makeToken(address: string): Promise<string>
+  /** The log-in link of an address, for the command line. */
+  makeLink(address: string): Promise<string>
   enrol(address: string): Promise<Person>
   connect(person: Person): Promise<Connection>
   /** SIGTERM, and what it ends with: exit code or signal. */
@@ -86,6 +91,15 @@ export async function startProcess(
       await tell({ advanceMs: ms })
     },
     makeToken: address => tell({ tokenFor: address }),
+    makeLink: async address => {
+      const token = await tell({ tokenFor: address })
+      return formatLink({
+        origin,
+        address: parseAddress(address),
+        token,
+        thumbprint: thumbprintOf(ready.jwk),
+      })
+    },
     enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
     connect: person => connectWith({ origin, domain }, person, ready.jwk),
     stop,
