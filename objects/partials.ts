@@ -18,6 +18,8 @@ export function partialName(blob: string, from: string): string {
 export class Partials {
   readonly #folder: string
   readonly #open = new Set<string>()
+  /** Removals under way: a file is not opened under them. */
+  readonly #going = new Map<string, Promise<void>>()
 
   constructor(folder: string) {
     this.#folder = folder
@@ -31,8 +33,10 @@ export class Partials {
     const over = (): void => {
       this.#open.delete(name)
     }
+    let handle: FileHandle | undefined
     try {
-      const handle = await open(file, 'a', 0o600)
+      await this.#going.get(name)
+      handle = await open(file, 'a', 0o600)
       if ((await handle.stat()).size > bytesMost) await truncate(file)
       const hash = createHash('sha256')
       let bytes = 0
@@ -42,6 +46,7 @@ export class Partials {
       }
       return new Partial({ file, handle, hash, bytes, over: () => this.#close(over) })
     } catch (thrown) {
+      await handle?.close()
       over()
       throw thrown
     }
@@ -64,7 +69,12 @@ export class Partials {
   }
 
   async #remove(name: string): Promise<void> {
-    if (!this.#open.has(name)) await rm(join(this.#folder, name), { force: true })
+    if (this.#open.has(name)) return
+    const before = this.#going.get(name)
+    if (before !== undefined) return before
+    const going = rm(join(this.#folder, name), { force: true }).finally(() => this.#going.delete(name))
+    this.#going.set(name, going)
+    await going
   }
 
   async #list() {

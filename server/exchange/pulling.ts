@@ -55,7 +55,7 @@ interface Wanted {
 
 const claimsMost = 1000
 /** With these nothing of what came is of any use. */
-const liesAbout: ReadonlySet<FailureCode> = new Set(['FMTP_BLOB_PIECE', 'FMTP_BLOB_SIZE', 'FMTP_BLOB_HASH'])
+const liesAbout: ReadonlySet<FailureCode> = new Set(['FMTP_BLOB_PIECE', 'FMTP_BLOB_SIZE'])
 
 export function createPulling(ports: PullingPorts): Pulling {
   const { store, blobs, clock } = ports

@@ -495,6 +495,14 @@ describe('blobs between servers', function () {
         'FMTP_BLOB_PIECE',
         frame => ({ ...answerTo(frame, half), bytes: 'AAAA' }),
       ],
+      [
+        'two bytes too many',
+        'FMTP_BLOB_PIECE',
+        frame => ({
+          ...answerTo(frame, half),
+          bytes: Buffer.concat([half, half]).toString('base64', 0, 1002),
+        }),
+      ],
       ['no bytes without an end', 'FMTP_BLOB_PIECE', frame => ({ ...answerTo(frame, half), bytes: '' })],
       ['another range', 'FMTP_BLOB_PIECE', frame => ({ ...answerTo(frame, half), range: [1, 1000] })],
       ['no total', 'FMTP_BLOB_PIECE', frame => ({ ...answerTo(frame, half), total: undefined })],
