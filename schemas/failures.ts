@@ -86,6 +86,8 @@ export const failures = {
   // blobs (protocol §9.8)
   FMTP_BLOB_HASH: permanent('These bytes have another SHA-256 than their name.'),
   FMTP_BLOB_TOO_LARGE: permanent('This blob is larger than the limit.', 413),
+  FMTP_BLOB_SIZE: permanent('This blob has another size than the object says.', 502),
+  FMTP_BLOB_PIECE: permanent('This is not the piece of the blob that was asked for.', 502),
   FMTP_NO_BLOB: permanent('A blob that this object names is not here. Upload it first.', 409),
   FMTP_NO_ROOM: permanent('There is no room left for your blobs. Delete what you do not need.', 507),
   FMTP_UNAUTHORIZED: permanent('This request does not prove who makes it.', 401),

@@ -181,6 +181,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       followMs,
       log,
       telling,
+      findOpen: (domain, as) => connections.find(domain, as),
       findPresence: address => presences.find(address),
       outbox: {
         settled: domain => courier.settled(domain),
@@ -190,6 +191,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const { lookup, reveal, admit, publish, shelf } = doors
     const upkeep = closing.use(doors.upkeep)
+    const puller = closing.use(doors.puller)
 
     const direct = createDirect({
       lookup,
@@ -281,6 +283,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
         void catchUp(session as DomainPeer)
+        puller.wake(standing.name as Domain, true)
       }
       if (standing?.role === 'client') presences.arrive(session, standing.name)
       if (standing?.role === 'client' && !passed.has(session)) {
@@ -308,6 +311,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       reveal,
       accounts,
       shelf,
+      bring: (sha256, id) => puller.bring(sha256, id),
       clock,
       log,
       isBehindProxy: config.http.behindProxy,
@@ -331,6 +335,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
+    // Ended before the connections over which it would wait.
+    closing.defer(() => puller[Symbol.asyncDispose]())
     const stats = (): StatsResult => ({
       since: new Date(refusals.sinceMs).toISOString(),
       limits: refusals.report(),

@@ -3,7 +3,7 @@
  * and its two lists from their cursors, of which that of messages goes first. What is about one object waits by itself and
  * blocks nothing; a domain that can not be reached has one schedule for all.
  */
-
+import { keyOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
@@ -74,7 +74,7 @@ export class Worker {
       const lane: Lane = new Lane(sort, domain, { ...ports, onError, onFailed })
       return lane
     })
-    this.#due = new Due(domain, ports)
+    this.#due = new Due(keyOf.due(domain), ports)
     this.#loop = this.#run()
   }
 

@@ -10,6 +10,7 @@ import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
 import { findPlace } from '../../objects/place.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
+import { queuePulls } from '../../objects/pulls.ts'
 import { isResealed, isSameVersion, keepSeal } from '../../objects/resealed.ts'
 import {
   atRestText,
@@ -25,7 +26,7 @@ import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
+import { type Domain, domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
@@ -50,6 +51,8 @@ export interface AdmitPorts extends TakingPorts {
   /** Throws FMTP_FULL where the disk has no room for what is new. */
   requireRoom(): void
   onDecision(decision: AdmitDecision): void
+  /** Blobs of a domain were queued to be pulled. */
+  onPulls(domain: Domain): void
 }
 
 /** One line of the log: what became of an object for one recipient, and why. */
@@ -163,10 +166,13 @@ export function createAdmit(ports: AdmitPorts): Admit {
       return { recipient, boxed, forwardedBy }
     })
     take(change, coming, takers, ports)
+    const home = domainOf(object.owner as Name)
+    const hasPulls = !ports.isOwnDomain(home) && queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
     if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
       change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
     const [isWritten] = await store.database.commit([change])
+    if (isWritten === true && hasPulls) ports.onPulls(home)
     return isWritten === true
   }
 

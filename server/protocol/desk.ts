@@ -22,6 +22,7 @@ export interface DeskPorts {
 }
 
 const publishedMost = 4096
+const blobsMost = 4
 
 export class Desk {
   readonly #ports: DeskPorts
@@ -31,6 +32,8 @@ export class Desk {
   #turn: Promise<unknown> = Promise.resolve()
   #follows = 0
   #boxFollows = 0
+  #blobs = 0
+  readonly #blobWaiters: (() => void)[] = []
 
   constructor(ports: DeskPorts, remote: string) {
     this.#ports = ports
@@ -77,9 +80,10 @@ export class Desk {
   async request(inquiry: Inquiry, standing: Standing): Promise<Answer> {
     try {
       const watched = this.#watched(inquiry, standing)
-      return await (inquiry.request.list === undefined
-        ? this.#ports.reveal(watched, standing)
-        : this.#list(watched, standing))
+      const { list, blob } = inquiry.request
+      if (list !== undefined) return await this.#list(watched, standing)
+      if (blob !== undefined) return await this.#blob(watched, standing)
+      return await this.#ports.reveal(watched, standing)
     } catch (thrown) {
       return this.#refuse('request', thrown)
     }
@@ -94,6 +98,18 @@ export class Desk {
     this.#turn = turn.catch(() => undefined)
     if (follow === true) this.#noteFollow(inquiry.signal, turn, list?.of === 'box')
     return turn
+  }
+
+  /** Few at once, for the same reason: each answer is large. */
+  async #blob(inquiry: Inquiry, standing: Standing): Promise<Answer> {
+    while (this.#blobs >= blobsMost) await new Promise<void>(resolve => this.#blobWaiters.push(resolve))
+    this.#blobs++
+    try {
+      return await this.#ports.reveal(inquiry, standing)
+    } finally {
+      this.#blobs--
+      this.#blobWaiters.shift()?.()
+    }
   }
 
   /** From the question on, so that nothing comes twice; to its end, or to its refusal. */

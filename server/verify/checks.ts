@@ -1,7 +1,14 @@
 /** What is looked at in a row, by the first word of its key: each word of the table of keys has its check. */
 import type { Row } from '../../objects/engine.ts'
 import { keyOf } from '../../objects/layout.ts'
-import { checkBlob, checkBlobLeaving, checkLoose, checkUploaded } from './blob-rows.ts'
+import {
+  checkBlob,
+  checkBlobLeaving,
+  checkLoose,
+  checkPull,
+  checkPulled,
+  checkUploaded,
+} from './blob-rows.ts'
 import {
   checkAttached,
   checkBoxed,
@@ -86,6 +93,9 @@ export function createChecks(
     attached: plain(checkAttached),
     blob: plain(checkBlob),
     uploaded: plain(checkUploaded),
+    pulled: plain(checkPulled),
+    pull: plain(checkPull),
+    away: plain(checkDue),
     loose: plain(checkLoose),
     'blob-leaving': plain(checkBlobLeaving),
     head: plain(checkHead),

@@ -204,6 +204,20 @@ export async function connectAs(
   })
 }
 
+/** The same over WebSocket to a server of which only the domain key `jwk` is known. */
+export async function connectWith(
+  { origin, domain }: { readonly origin: string; readonly domain: string },
+  person: Person,
+  jwk: PublicJwk,
+): Promise<Connection> {
+  return Connection.open(await dialOrigin(origin), {
+    randomNonce,
+    domain,
+    verifyServer: hello => requireProof(hello, jwk),
+    login: { as: person.address, signer: person.signer, credential: person.credential },
+  })
+}
+
 function domainJwk(server: TestServer): PublicJwk {
   const own = server.running.domains.get(parseDomain(server.domain))
   if (own === undefined) throw new Error('no domain')
