@@ -80,6 +80,7 @@ export const failures = {
   FMTP_ENDED: permanent('This object says that it has ended.', 410),
   FMTP_TOO_OLD: permanent('A newer version of this object, or its deletion, is known.', 409),
   FMTP_CONFLICT: permanent('Another version was edited than the one that is current.', 409),
+  FMTP_NOT_OWED: permanent('Nobody here waits for such a report.', 403),
   FMTP_PARENT: permanent('The parent of this object is another than it says.', 409),
   FMTP_NOT_OWNER: permanent('This object belongs to somebody else.', 403),
 

@@ -3,6 +3,7 @@
  * verified; the answer is given when it is on the disk.
  */
 
+import { groupIn } from '../../objects/addressees.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { maySee, type Sight } from '../../objects/disclosure.ts'
@@ -26,9 +27,10 @@ import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Domain, domainOf, type Name, ownerOf } from '../../schemas/names.ts'
+import { type Address, type Domain, domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
+import type { Report } from '../../schemas/report.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import { type Judgement, judge } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
@@ -140,6 +142,15 @@ export function createAdmit(ports: AdmitPorts): Admit {
       : verified
   }
 
+  /** A report is taken from a group about a post for it that is here: nobody else owes one. @throws {FmtpError} FMTP_NOT_OWED */
+  function checkOwed(object: FmtpObject): void {
+    if (object.kind !== 'report' || object.deleted === true) return
+    const { about } = object as Report
+    const post = store.findObject(about)
+    if (post === undefined || !groupIn(post).includes(object.owner as Address))
+      throw new FmtpError('FMTP_NOT_OWED', `${object.owner} about ${about}`)
+  }
+
   /** @throws {FmtpError} FMTP_TOO_OLD, FMTP_BAD_OBJECT, FMTP_PARENT */
   function checkSuccession({ verified, before }: Coming): void {
     const { object } = verified
@@ -201,6 +212,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
+    if (known === undefined) checkOwed(object)
     // A tombstone makes room.
     if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
     const verified =

@@ -11,7 +11,7 @@ import type { Report } from '../../schemas/report.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
-import { type HandPeer, handPeer, knowsNobody } from '../support/hand-peer.ts'
+import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
 import { Network, type Person } from '../support/network.ts'
 import { type ServerProcess, startProcess } from '../support/process.ts'
 
@@ -266,12 +266,12 @@ describe('what is told of deliveries', function () {
   })
 
   describe('of a peer of its own kind', () => {
-    let raven: HandPeer
+    let raven: HandServer
     const annabel = 'annabel@raven.example'
 
     beforeEach(async () => {
       const certificate = await makeCertificate('raven.example', Date.now())
-      raven = await handPeer(
+      raven = await handServer(
         network,
         { name: 'raven.example', address: '127.77.2.9', ...certificate },
         () => knowsNobody,
