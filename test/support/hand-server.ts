@@ -1,5 +1,5 @@
 /** A domain whose server is the test's own: it says hello as it should, and answers each frame as the test wants. */
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type TLSSocket } from 'node:tls'
 import { composeHello } from '../../wire/hello.ts'
 import { type HandDomain, randomNonce } from './hand.ts'
@@ -27,16 +27,20 @@ export async function handServer(
 ): Promise<HandServer> {
   const domain = network.hand(name)
   const frames: Received[] = []
-  const sockets = new Set<TLSSocket>()
+  const sockets = new Set<Socket>()
   const server = createServer({ cert, key, ALPNProtocols: ['fmtp/1'], minVersion: 'TLSv1.3' }, socket => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket)).on('error', () => undefined)
+    socket.on('error', () => undefined)
     let rest = ''
     socket.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) take(JSON.parse(line) as Received, socket)
     })
+  })
+  // Those in the middle of a handshake too: the server would stay open for them.
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
   })
   const peer: HandServer = {
     domain,
