@@ -70,6 +70,10 @@ describe('blobs', () => {
     return response.status
   }
 
+  async function codeOf(...args: Parameters<typeof get>): Promise<string | undefined> {
+    return ((await (await get(...args)).json()) as { code?: string }).code
+  }
+
   const attachment = (bytes: Uint8Array, more: object = {}) => ({
     name: 'raven.png',
     format: 'image/png',
@@ -201,13 +205,14 @@ describe('blobs', () => {
       attachments: [attachment(bytes)],
     })
     assert.equal((await end.ask({ verb: 'describe', n: 1, object, for: [alice.address] })).outcome, 'stored')
-    // Whoever has the message may have the blob from there, where it is not to be had.
-    assert.deepEqual([await statusOf(name), await statusOf(name, { as: alice })], [404, 503])
+    // Its home says nothing more: it would be waited for.
+    end.close()
+    // Whoever has the message may have the blob from there, which names no host.
+    assert.deepEqual([await codeOf(name), await codeOf(name, { as: alice })], ['FMTP_ABSENT', 'FMTP_NO_HOST'])
     // Who was told the secret may pass it on.
     assert.equal(await claim({ secret }), 'stored')
     assert.equal(await statusOf(name), 200)
     other.close()
-    end.close()
   })
 
   it('an object that names what is not here is refused', async () => {
