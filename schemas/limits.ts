@@ -103,6 +103,7 @@ export const limits = {
   unknownPeerBurst: 200,
   newPeerMs: dayMs,
   newPeerShare: 4,
+  lookUpFirstMs: secondMs,
   breakerFailures: 5,
   breakerMs: 10 * minuteMs,
 } as const

@@ -256,7 +256,7 @@ export class Worker {
       const { attempts, dueAtMs } = await this.#due.count()
       const note = this.#note(entry)
       try {
-        await this.#ports.lookUp(entry.for, as)
+        await this.#lookUp(entry.for, as)
         await this.#ports.reach(this.#domain, as, note)
       } catch (thrown) {
         const { code, message: reason } = toFmtpError(thrown)
@@ -271,6 +271,19 @@ export class Worker {
     // Over its own connection too: it is back, whoever called whom.
     if (this.#due.attempts !== undefined) await this.#due.clear()
     return true
+  }
+
+  /** Who is looked up for long is delivered to meanwhile: a peer may take messages that answers no question. */
+  async #lookUp(recipients: readonly Address[], as: Domain): Promise<void> {
+    const over = new AbortController()
+    try {
+      const looking = this.#ports.lookUp(recipients, as)
+      await Promise.race([looking, this.#ports.clock.sleep(limits.lookUpFirstMs, over.signal)])
+      // What it throws later, the connection throws too.
+      looking.catch(() => undefined)
+    } finally {
+      over.abort('over')
+    }
   }
 
   #note(entry: OutboxEntry): Note {

@@ -307,6 +307,11 @@ describe('what is told of deliveries', function () {
       assert.equal((await states(id)).length, 1)
     })
 
+    it('that answers no question, it is delivered to all the same', async () => {
+      raven.answer = frame => (frame.verb === 'request' ? undefined : { outcome: 'stored' })
+      await become(await write([annabel]), { [annabel]: 'stored' })
+    })
+
     it('that says a word nobody knows, it is refused', async () => {
       answer({ outcome: 'stored', results: [{ for: annabel, outcome: 'burnt' }] })
       const id = await write([annabel])
