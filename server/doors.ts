@@ -91,6 +91,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     clock,
     findUser: address => accounts.findUser(address),
     findView: address => accounts.findView(address),
+    findLeaver: address => accounts.findLeaver(address),
     homeKey: address => accounts.homeKey(address),
     findPresence: address => ports.findPresence(address),
   })
@@ -122,6 +123,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     blobs,
     clock,
     requireRoom,
+    requireHere: user => accounts.leavers.requireHere(user),
     blobBytes: config.limits.blobBytes,
     userBlobBytes: config.limits.userBlobBytes,
     maySee: (id, viewer) => reveal.findFor(id, viewer === undefined ? [] : [viewer]) !== undefined,

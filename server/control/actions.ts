@@ -8,14 +8,21 @@ import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
 import { keyActions } from './key-actions.ts'
 import { queueActions, type WakeDomain } from './queue-actions.ts'
+import { type UsersPorts, userActions } from './user-actions.ts'
+
+/** What a running server can do besides; missing where none runs. */
+export interface ServerPorts extends UsersPorts {
+  readonly wake?: WakeDomain
+}
 
 /** The table. An action of its own file gets the parts of the core that it uses. */
-export function createActions(core: Core, wake?: WakeDomain): ControlActions {
+export function createActions(core: Core, ports: ServerPorts = {}): ControlActions {
   return {
     ...keyActions(core),
-    ...queueActions(core, wake),
-    backup: (args, ports) => backUp(core, args, ports),
-    verify: (_, ports) => verifyStore(core, ports),
+    ...queueActions(core, ports.wake),
+    ...userActions(core, ports),
+    backup: (args, actionPorts) => backUp(core, args, actionPorts),
+    verify: (_, actionPorts) => verifyStore(core, actionPorts),
     status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),
   }
 }

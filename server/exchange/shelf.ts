@@ -23,6 +23,8 @@ export interface ShelfPorts {
   readonly userBlobBytes: number
   /** Throws FMTP_FULL where the disk has no room for so many bytes. */
   requireRoom(bytes: number): void
+  /** Throws FMTP_ACCOUNT_GONE of a user whose account was deleted. */
+  requireHere(user: Address): void
   /** Whether this viewer, or a guest, may see an object. */
   maySee(id: ObjectId, viewer: Address | undefined): boolean
 }
@@ -98,6 +100,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
   async function keep(sha256: string, user: Address, bytes: number): Promise<void> {
     const nowMs = clock.now()
     await untilWritten(async () => {
+      ports.requireHere(user)
       const uploaded = database.get(keyOf.uploaded(sha256, user))
       const used = database.head(listOf.blobs(user)).bytes
       if (uploaded === undefined && used + bytes > ports.userBlobBytes)
