@@ -66,6 +66,7 @@ export class Admitting implements AsyncDisposable {
       objectBytes: limits.objectBytes,
       recipients: limits.recipients,
       onDecision: () => undefined,
+      onPulls: () => undefined,
     })
   }
 

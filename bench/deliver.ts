@@ -1,169 +1,152 @@
 /**
- * From a client of one server to the box and the live client of a user of another: how many messages a second, and how
- * soon. Signed, verified, and synced at both ends; every message that was sent must have arrived.
+ * From clients of one server to the box and the live client of a user of another: how many messages a second from one, 16
+ * and 256 senders, and how soon. Signed, verified, and synced at both ends. Then to many domains (`domains.ts`).
  */
-import type { Connection } from '../client/connection.ts'
-import { mintId } from '../objects/id.ts'
-import type { DescribeFrame } from '../schemas/frame.ts'
-import { answerError } from '../wire/pairing.ts'
+import { Arrivals, publish, type Sender, sendAll } from './arrivals.ts'
+import { measureDomains } from './domains.ts'
+import { cpuSeconds, type Federation } from './federation.ts'
 import { type Bench, type BenchOptions, type Figure, figure, median, quantile } from './figure.ts'
-import { measureDisk, measureVerifications } from './limits.ts'
-import { cpuSeconds, edgar, lost, PoeAndLenore } from './poe-and-lenore.ts'
+import { measureDisk, measurePairs, measureVerifications } from './limits.ts'
+import { endsOf, lost, senders, sendersMost, startPoeAndLenore } from './poe-and-lenore.ts'
 
-const window = 256
+const counts = [1, 16, sendersMost] as const
 const rounds = 3
-const body = 'nevermore '.repeat(20)
 const steadyPerSecond = 100
-/** Longer than any queue may take to empty. */
-const arrivalLimitMs = 30_000
+/** What starting, warming up and waiting for the last take of the whole. */
+const overheadSeconds = 12
 
 export const deliver: Bench = async options => {
-  await using servers = await PoeAndLenore.start()
-  return await measure(servers, options)
+  const seconds = Math.max(12, options.seconds - overheadSeconds)
+  const figures: Figure[] = []
+  {
+    await using servers = await startPoeAndLenore(sendersMost)
+    figures.push(...(await measure(servers, { ...options, seconds: (seconds * 2) / 3 })))
+  }
+  return [...figures, ...(await measureDomains({ ...options, seconds: seconds / 3 }))]
 }
 
-export async function measure(servers: PoeAndLenore, options: BenchOptions): Promise<Figure[]> {
-  const { seconds, onProgress } = options
+/** For `seconds` about: one sender has two fifths of them, the two other numbers of senders and the pace one each. */
+export async function measure(servers: Federation, options: BenchOptions): Promise<Figure[]> {
+  const { poe, lenore } = endsOf(servers)
   const arrivals = new Arrivals()
-  const recipient = await servers.logIn(servers.lenore, lost)
-  const { answer } = await recipient.request({ list: { of: 'box' }, follow: true }, frame =>
-    arrivals.take(frame),
+  const recipient = await servers.logIn(lenore, lost)
+  await arrivals.follow(recipient)
+  const all = await Promise.all(
+    senders
+      .filter(address => poe.ready.links.has(address))
+      .map(async address => ({ address, connection: await servers.logIn(poe, address) })),
   )
-  if (answer.outcome !== 'found') throw answerError(answer)
-  const sender = await servers.logIn(servers.poe, edgar)
+  const shareMs = options.seconds * 200
+  options.onProgress('warming up')
+  await runRate(all, arrivals, Math.min(2000, shareMs))
 
-  // Starting, warming up and waiting for the last take a few seconds of the whole.
-  const shareMs = (Math.max(8, seconds - 6) * 1000) / (rounds + 2)
-  onProgress('warming up')
-  await runRate(sender, arrivals, Math.min(2000, shareMs))
+  const figures: Figure[] = []
+  for (const count of counts.filter(each => each <= all.length)) {
+    const some = { senders: all.slice(0, count), ms: count === 1 ? shareMs * 2 : shareMs }
+    figures.push(...(await measureRate(servers, arrivals, { ...options, ...some })))
+  }
+  const [edgar] = all
+  if (edgar !== undefined) figures.push(...(await measurePace(edgar, arrivals, { ...options, ms: shareMs })))
+  arrivals.check()
+  for (const { connection } of [...all, { connection: recipient }]) connection.close()
+  return figures
+}
 
+interface RateOptions extends Pick<BenchOptions, 'onProgress'> {
+  readonly senders: readonly Sender[]
+  readonly ms: number
+}
+
+/** Rounds of the limit and of messages in turn, and what each process took for a message. */
+async function measureRate(
+  servers: Federation,
+  arrivals: Arrivals,
+  { senders: sending, ms, onProgress }: RateOptions,
+): Promise<Figure[]> {
+  const { poe, lenore } = endsOf(servers)
   const verifications: number[] = []
   const rates: number[] = []
   const cpu = { poe: 0, lenore: 0, client: 0, messages: 0 }
-  const { poe, lenore } = servers
   for (let round = 1; round <= rounds; round++) {
-    verifications.push(measureVerifications(shareMs / 5))
+    verifications.push(measureVerifications(ms / rounds / 5))
     const before = { poe: cpuSeconds(poe.process.pid), lenore: cpuSeconds(lenore.process.pid) }
     const clientBefore = process.cpuUsage()
-    const { count, tookMs } = await runRate(sender, arrivals, (shareMs * 4) / 5)
+    const { count, tookMs } = await runRate(sending, arrivals, ((ms / rounds) * 4) / 5)
     const client = process.cpuUsage(clientBefore)
     cpu.poe += cpuSeconds(poe.process.pid) - before.poe
     cpu.lenore += cpuSeconds(lenore.process.pid) - before.lenore
     cpu.client += (client.user + client.system) / 1e6
     cpu.messages += count
     rates.push((count * 1000) / tookMs)
-    onProgress(
-      `round ${round}: ${Math.round(rates.at(-1) ?? 0)} messages/s, ${Math.round(verifications.at(-1) ?? 0)} verifications/s`,
-    )
   }
-
-  // Some before and some after, because disks have moods.
-  const diskBefore = await measureDisk(shareMs / 4)
-  onProgress(`${steadyPerSecond} messages/s`)
-  const delaysMs = await runSteady(sender, arrivals, shareMs)
-  const diskAfter = await measureDisk(shareMs / 4)
-  const pairsMs = [...diskBefore.pairsMs, ...diskAfter.pairsMs]
-
-  arrivals.check()
-  sender.close()
-  recipient.close()
+  onProgress(`${sending.length} senders: ${rates.map(Math.round).join(', ')} messages/s`)
   const each = (seconds: number): number => (seconds * 1e6) / cpu.messages
+  const suffix = sending.length === 1 ? '' : `-${sending.length}`
   return [
-    figure('deliver/rate', median(rates), 'messages/s', median(verifications)),
-    figure('deliver/p50', quantile(delaysMs, 0.5), 'ms', quantile(pairsMs, 0.5)),
-    figure('deliver/p99', quantile(delaysMs, 0.99), 'ms', quantile(pairsMs, 0.99)),
-    figure('deliver/cpu-sender', each(cpu.poe), 'µs/message'),
-    figure('deliver/cpu-receiver', each(cpu.lenore), 'µs/message'),
-    figure('deliver/cpu-client', each(cpu.client), 'µs/message'),
-    figure('disk/batched', median([diskBefore.batchedPerSecond, diskAfter.batchedPerSecond]), 'puts/s'),
+    figure(`deliver/rate${suffix}`, median(rates), 'messages/s', median(verifications)),
+    figure(`deliver/cpu-client${suffix}`, each(cpu.client), 'µs/message'),
+    figure(`deliver/cpu-sender${suffix}`, each(cpu.poe), 'µs/message'),
+    figure(`deliver/cpu-receiver${suffix}`, each(cpu.lenore), 'µs/message'),
   ]
 }
 
-/** What the recipient's live client was given from its box. */
-class Arrivals {
-  readonly #atMs = new Map<string, number>()
-  #waiting: { readonly count: number; readonly resolve: () => void } | undefined
-  #sent = 0
-
-  take({ object }: DescribeFrame): void {
-    const { id, kind } = object as { id: string; kind: string }
-    // Poe introduces its user once: that is no message.
-    if (kind !== 'message') return
-    if (this.#atMs.has(id)) throw new Error(`${id} arrived twice`)
-    this.#atMs.set(id, performance.now())
-    if (this.#waiting !== undefined && this.#atMs.size >= this.#waiting.count) this.#waiting.resolve()
-  }
-
-  noteSent(): void {
-    this.#sent++
-  }
-
-  atMs(id: string): number | undefined {
-    return this.#atMs.get(id)
-  }
-
-  /** Waits until all that was sent has arrived, and resolves with when the last did. */
-  async whole(): Promise<number> {
-    if (this.#atMs.size < this.#sent) {
-      await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => {
-          reject(new Error(`${this.#atMs.size} of ${this.#sent} messages arrived in ${arrivalLimitMs} ms`))
-        }, arrivalLimitMs)
-        const done = (): void => {
-          clearTimeout(timer)
-          resolve()
-        }
-        this.#waiting = { count: this.#sent, resolve: done }
-      })
-      this.#waiting = undefined
-    }
-    this.check()
-    return Math.max(...[...this.#atMs.values()].slice(-window * 4))
-  }
-
-  /** @throws where the count is not exactly what was sent */
-  check(): void {
-    if (this.#atMs.size !== this.#sent)
-      throw new Error(`${this.#sent} messages were sent, ${this.#atMs.size} arrived`)
-  }
+interface PaceOptions extends Pick<BenchOptions, 'onProgress'> {
+  readonly ms: number
 }
 
-async function publish(sender: Connection, arrivals: Arrivals): Promise<string> {
-  const id = mintId(edgar, Date.now())
-  const object = { body, format: 'text/plain', id, kind: 'message', to: [lost] }
-  const answer = await sender.describe({ object })
-  if (answer.outcome !== 'stored') throw answerError(answer)
-  arrivals.noteSent()
-  return id
+/**
+ * How soon at a steady pace. A disk that rests between two writes takes longer for each than one that is driven, so that
+ * there is a limit of either sort.
+ */
+async function measurePace(
+  sender: Sender,
+  arrivals: Arrivals,
+  { ms, onProgress }: PaceOptions,
+): Promise<Figure[]> {
+  onProgress(`${steadyPerSecond} messages/s`)
+  const delaysMs: number[] = []
+  const drivenMs: number[] = []
+  const pacedMs: number[] = []
+  const batched: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    const disk = await measureDisk(ms / rounds / 6)
+    drivenMs.push(...disk.pairsMs)
+    batched.push(disk.batchedPerSecond)
+    pacedMs.push(...(await measurePairs(ms / rounds / 3, steadyPerSecond)))
+    delaysMs.push(...(await runSteady(sender, arrivals, ms / rounds / 2)))
+  }
+  return [
+    figure('deliver/p50', quantile(delaysMs, 0.5), 'ms', quantile(drivenMs, 0.5)),
+    figure('deliver/p99', quantile(delaysMs, 0.99), 'ms', quantile(drivenMs, 0.99)),
+    figure('deliver/p50-paced', quantile(delaysMs, 0.5), 'ms', quantile(pacedMs, 0.5)),
+    figure('deliver/p99-paced', quantile(delaysMs, 0.99), 'ms', quantile(pacedMs, 0.99)),
+    figure('disk/batched', median(batched), 'puts/s'),
+  ]
 }
 
-/** As many as can be with the window always full; the time ends when the last is in the recipient's box. */
-async function runRate(sender: Connection, arrivals: Arrivals, ms: number) {
+/** As many as can be; the time ends when the last is in the recipient's box. */
+async function runRate(sending: readonly Sender[], arrivals: Arrivals, ms: number) {
   const startMs = performance.now()
-  let count = 0
-  const worker = async (): Promise<void> => {
-    while (performance.now() - startMs < ms) {
-      await publish(sender, arrivals)
-      count++
-    }
-  }
-  await Promise.all(Array.from({ length: window }, worker))
+  const count = await sendAll(sending, ms, async sender => arrivals.noteSent(await publish(sender, [lost])))
   const endMs = await arrivals.whole()
   return { count, tookMs: endMs - startMs }
 }
 
 /** Publishes at a steady pace, whatever the answers do; how long each took to the live client, in ms. */
-async function runSteady(sender: Connection, arrivals: Arrivals, ms: number): Promise<number[]> {
+async function runSteady(sender: Sender, arrivals: Arrivals, ms: number): Promise<number[]> {
   const startMs = performance.now()
   const total = Math.floor((ms * steadyPerSecond) / 1000)
   const published: Promise<{ id: string; atMs: number }>[] = []
+  const send = async (): Promise<{ id: string; atMs: number }> => {
+    const atMs = performance.now()
+    const id = await publish(sender, [lost])
+    arrivals.noteSent(id)
+    return { id, atMs }
+  }
   await new Promise<void>(resolve => {
     const timer = setInterval(() => {
       const due = ((performance.now() - startMs) * steadyPerSecond) / 1000
-      while (published.length < Math.min(due, total)) {
-        const atMs = performance.now()
-        published.push(publish(sender, arrivals).then(id => ({ id, atMs })))
-      }
+      while (published.length < Math.min(due, total)) published.push(send())
       if (published.length < total) return
       clearInterval(timer)
       resolve()

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Level } from 'level'
 
 /** Ed25519 verifications a second of one thread. */
@@ -50,6 +51,30 @@ export async function measureDisk(ms: number): Promise<DiskLimits> {
       await batch.write({ sync: true })
     }
     return { pairsMs, batchedPerSecond: (count * 1000) / (performance.now() - startMs) }
+  } finally {
+    await level.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Ms that two synced writes of 1 KB take, one after the other, where that is done so many times a second. */
+export async function measurePairs(ms: number, perSecond: number): Promise<number[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'fmtp-bench-disk-'))
+  const level = new Level<string, string>(folder)
+  try {
+    await level.open()
+    const value = randomBytes(512).toString('hex')
+    const pairsMs: number[] = []
+    const startMs = performance.now()
+    for (let index = 0; performance.now() - startMs < ms; index++) {
+      const beforeMs = performance.now()
+      await level.put(`a ${index}`, value, { sync: true })
+      await level.put(`b ${index}`, value, { sync: true })
+      const tookMs = performance.now() - beforeMs
+      pairsMs.push(tookMs)
+      await sleep(Math.max(0, 1000 / perSecond - tookMs))
+    }
+    return pairsMs
   } finally {
     await level.close()
     rmSync(folder, { recursive: true, force: true })

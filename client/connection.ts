@@ -250,7 +250,7 @@ export class Connection {
           throw new FmtpError('FMTP_WRONG_STATE', 'a hello that nobody waits for')
         return this.#hellos.resolve(frame)
       }
-      if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame.code))
+      if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame))
       // Nothing is taken from somebody who has not been verified.
       if (!this.#isTrusted) throw new FmtpError('FMTP_HELLO_FIRST')
       this.#pairing.take(frame, text.length)

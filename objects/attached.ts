@@ -5,7 +5,8 @@
 import type { FmtpObject } from '../schemas/object.ts'
 import { type Change, holdAs } from './change.ts'
 import type { Database } from './database.ts'
-import { keyOf } from './layout.ts'
+import { keyOf, listOf } from './layout.ts'
+import { parseRow } from './row.ts'
 
 /** One object's claim on a blob. */
 export interface Attached {
@@ -22,6 +23,7 @@ export interface Attached {
 interface Piece {
   readonly sha256: string
   readonly format: string
+  readonly bytes: number
   readonly name?: string
   readonly secret?: string
 }
@@ -31,16 +33,33 @@ type Carrier = Partial<FmtpObject> & {
   readonly avatar?: Piece
 } & Partial<Piece>
 
+/** An object of another domain whose home gave its blob, which takes room of who took the object first. */
+export interface Pulled {
+  readonly address: string
+  readonly bytes: number
+}
+
+/** True where a claim counts: a user of ours, or the home of the object, showed to have the bytes. */
+export function isProven(
+  sha256: string,
+  id: string,
+  claim: Attached,
+  database: Pick<Database, 'get'>,
+): boolean {
+  return claim.isProven === true || database.get(keyOf.pulled(sha256, id)) !== undefined
+}
+
+/** How many bytes an object says that a blob has. */
+export function toldBytes(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>, sha256: string): number {
+  return piecesOf(object).find(piece => piece.sha256 === sha256)?.bytes ?? 0
+}
+
 /** The blobs that an object names, by SHA-256. */
 export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): ReadonlyMap<string, Attached> {
-  const { kind, deleted, avatar, attachments = [], public: isOpen, ...own } = object as Carrier
-  if (deleted === true) return new Map()
+  const { kind, public: isOpen } = object
   const isPublic = isOpen === true || (kind === 'user' && isOpen !== false)
-  const pieces: Partial<Piece>[] = [...attachments]
-  if (kind === 'user' && avatar !== undefined) pieces.push(avatar)
-  if (kind === 'file') pieces.push(own)
   const attached = new Map<string, Attached>()
-  for (const { sha256, format = 'application/octet-stream', name, secret } of pieces) {
+  for (const { sha256, format = 'application/octet-stream', name, secret } of piecesOf(object)) {
     if (sha256 === undefined) continue
     attached.set(sha256, {
       format,
@@ -50,6 +69,14 @@ export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): R
     })
   }
   return attached
+}
+
+function piecesOf(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): readonly Partial<Piece>[] {
+  const carrier = object as Carrier
+  const { kind, deleted, avatar, attachments = [] } = carrier
+  if (deleted === true) return []
+  if (kind === 'file') return [...attachments, carrier]
+  return kind === 'user' && avatar !== undefined ? [...attachments, avatar] : attachments
 }
 
 export interface Attaching {
@@ -78,6 +105,18 @@ export function attach(
   for (const sha256 of old.keys()) {
     if (now.has(sha256)) continue
     change.dels.push(keyOf.attached(sha256, id))
+    release(change, sha256, id, database)
     if (database.get(keyOf.blob(sha256)) !== undefined) change.puts.push([keyOf.loose(sha256), '0'])
   }
+}
+
+/** Gives back the room of a blob that came with the object. One that comes at this very moment makes the write fail. */
+function release(change: Change, sha256: string, id: string, database: Pick<Database, 'get'>): void {
+  const key = keyOf.pulled(sha256, id)
+  const text = database.get(key)
+  holdAs(change, key, text)
+  if (text === undefined) return
+  const { address, bytes } = parseRow<Pulled>(text)
+  change.dels.push(key)
+  change.adjusts.push({ list: listOf.blobs(address), bytes: -bytes })
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { FmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
+import { Partials, partialName } from './partials.ts'
 
 export interface BlobRange {
   readonly start: number
@@ -26,9 +27,30 @@ export interface Blobs {
   put(name: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<number>
   /** How many bytes, where they are here and are those of the name. */
   findBytes(name: string): Promise<number | undefined>
+  /**
+   * Goes on with a blob that comes from a domain in pieces, from the bytes of it that are on the disk. More than
+   * `bytesMost` are never kept. One at a time may have a name from a domain. @throws {FmtpError} FMTP_FULL, FMTP_STORE
+   */
+  resume(name: string, from: string, bytesMost: number): Promise<Incoming>
+  /** Removes what came of blobs but these, as `partialName` names them. */
+  keepPartials(names: ReadonlySet<string>): Promise<void>
   read(name: string, range: BlobRange): AsyncIterable<Uint8Array>
   /** Removes what `mayGo` says may go, while nobody puts it. */
   remove(name: string, mayGo: () => Promise<boolean>): Promise<boolean>
+}
+
+/** A blob that comes in pieces. To be closed; what is there then stays for who goes on. */
+export interface Incoming extends AsyncDisposable {
+  /** How many are here. */
+  readonly bytes: number
+  append(piece: Uint8Array): Promise<void>
+  /**
+   * It is whole: gives it its name. `keep` is called when it is on the disk; false: nobody wants it any more, and it goes.
+   * @throws {FmtpError} FMTP_BLOB_HASH, and all of it is thrown away
+   */
+  finish(keep: (bytes: number) => Promise<boolean>): Promise<void>
+  /** Throws away what came. */
+  drop(): Promise<void>
 }
 
 export interface PutOptions {
@@ -41,6 +63,7 @@ const verifiedMost = 10_000
 export class FileBlobs implements Blobs {
   readonly #folder: string
   readonly #onDamage: (name: string) => void
+  readonly #partials: Partials
   /** Files that were found right, by what tells that they are still the same. */
   readonly #verified = new BoundedMap<string, string>(verifiedMost)
   readonly #looking = new Map<string, Promise<boolean>>()
@@ -50,6 +73,7 @@ export class FileBlobs implements Blobs {
   private constructor(folder: string, onDamage: (name: string) => void) {
     this.#folder = folder
     this.#onDamage = onDamage
+    this.#partials = new Partials(join(folder, 'partials'))
   }
 
   static async open(folder: string, onDamage: (name: string) => void): Promise<FileBlobs> {
@@ -65,9 +89,7 @@ export class FileBlobs implements Blobs {
     try {
       const bytes = await write(draft, name, source, options.bytesMost)
       return await this.#inTurn(name, async () => {
-        await mkdir(join(this.#folder, folderOf(name)), { recursive: true, mode: 0o700 })
-        await rename(draft, this.#fileOf(name))
-        await syncFolders(this.#folder, join(this.#folder, folderOf(name)))
+        await this.#move(draft, name)
         await options.keep(bytes)
         return bytes
       })
@@ -75,6 +97,45 @@ export class FileBlobs implements Blobs {
       await rm(draft, { force: true })
       throw thrown instanceof FmtpError ? thrown : storeError(name, thrown)
     }
+  }
+
+  async resume(name: string, from: string, bytesMost: number): Promise<Incoming> {
+    const partial = await orStoreError(name, this.#partials.open(partialName(name, from), bytesMost))
+    const finish = async (keep: (bytes: number) => Promise<boolean>): Promise<void> => {
+      const found = await partial.close()
+      if (found !== name) {
+        await partial.remove()
+        throw new FmtpError('FMTP_BLOB_HASH', `${name} is told, ${found} came`)
+      }
+      await this.#inTurn(name, async () => {
+        await this.#move(partial.file, name)
+        if (!(await keep(partial.bytes))) await rm(this.#fileOf(name), { force: true })
+      })
+    }
+    return {
+      get bytes() {
+        return partial.bytes
+      },
+      append: async piece => {
+        if (partial.bytes + piece.length > bytesMost)
+          throw new FmtpError('FMTP_BLOB_TOO_LARGE', `more than ${bytesMost} bytes`)
+        await orStoreError(name, partial.append(piece))
+      },
+      finish: keep => orStoreError(name, finish(keep)),
+      drop: () => partial.remove(),
+      [Symbol.asyncDispose]: () => partial[Symbol.asyncDispose](),
+    }
+  }
+
+  keepPartials(names: ReadonlySet<string>): Promise<void> {
+    return this.#partials.keepOnly(names)
+  }
+
+  /** Gives a file that is whole its name. */
+  async #move(file: string, name: string): Promise<void> {
+    await mkdir(join(this.#folder, folderOf(name)), { recursive: true, mode: 0o700 })
+    await rename(file, this.#fileOf(name))
+    await syncFolders(this.#folder, join(this.#folder, folderOf(name)))
   }
 
   async findBytes(name: string): Promise<number | undefined> {
@@ -213,6 +274,14 @@ async function syncFolders(...folders: readonly string[]): Promise<void> {
 
 /** What a disk without room says, or one on which its user may have no more. */
 const fullCodes: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+
+async function orStoreError<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (thrown) {
+    throw thrown instanceof FmtpError ? thrown : storeError(what, thrown)
+  }
+}
 
 function storeError(what: string, cause: unknown): FmtpError {
   if (cause instanceof Error && 'code' in cause && fullCodes.has(cause.code))

@@ -1,5 +1,4 @@
 /** The Clock port: everything that waits or asks for the time is handed one, so that tests can move it. */
-import { setTimeout as wait } from 'node:timers/promises'
 
 export interface Clock {
   /** Unix milliseconds. */
@@ -10,11 +9,16 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  async sleep(ms, signal) {
-    try {
-      await wait(ms, undefined, signal === undefined ? {} : { signal })
-    } catch {
-      // Aborted: the waiter looks at its signal itself.
-    }
-  },
+  // Not the timer of `node:timers/promises`: an error for each sleeper that is woken takes longer than what it wakes for.
+  sleep: (ms, signal) =>
+    new Promise(resolve => {
+      if (signal?.aborted === true) return resolve()
+      const wake = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', wake)
+        resolve()
+      }
+      const timer = setTimeout(wake, ms)
+      signal?.addEventListener('abort', wake)
+    }),
 }

@@ -17,7 +17,7 @@ import {
   takeLock,
   unreadable,
 } from './engine.ts'
-import { GroupBatch } from './group-batch.ts'
+import { type Disk, GroupBatch } from './group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from './layout.ts'
 import { Memory } from './memory.ts'
 import { firstPauseMs, removeProbe, reopen } from './reopening.ts'
@@ -70,6 +70,13 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
+/** What is written at once: a batch, and who waits for it with the results of their writes. */
+interface Group {
+  readonly batch: GroupBatch
+  readonly members: { readonly waiting: Waiting; readonly results: boolean[] }[]
+  writes: number
+}
+
 const groupWrites = 512
 /** What an iterator reads ahead in one go. */
 const highWaterMarkBytes = 256 * 1024
@@ -86,6 +93,10 @@ export class Database implements AsyncDisposable {
   readonly #folder: string
   readonly #onAppended: (lists: ReadonlySet<ListName>) => void
   #waiting: Waiting[] = []
+  /** What is looked at while the disk takes the batch before it. */
+  #next: Group | undefined
+  /** What the disk takes now: later writes see it as if it were there. */
+  #underWay: GroupBatch | undefined
   #writing: Promise<void> | undefined
   /** Heads that were read or written: this process is the only one that moves them. */
   #memory = new Memory()
@@ -308,47 +319,85 @@ export class Database implements AsyncDisposable {
     if (this.#reopening !== undefined) return Promise.reject(this.#storeError())
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes, resolve, reject })
-      this.#writing ??= this.#writeAll()
+      if (this.#writing === undefined) this.#writing = this.#writeAll()
+      else if (this.#underWay !== undefined) this.#lookAtWaiting()
     })
   }
 
   async #writeAll(): Promise<void> {
     // The requests that arrived in the same turn of the event loop go together.
     await Promise.resolve()
-    while (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup())
+    for (let group = this.#takeNext(); group !== undefined; group = this.#takeNext())
+      await this.#writeGroup(group)
     this.#writing = undefined
   }
 
-  #takeGroup(): Waiting[] {
-    let count = 0
-    let end = 0
-    while (end < this.#waiting.length && count < groupWrites)
-      count += this.#waiting[end++]?.writes.length ?? 0
-    return this.#waiting.splice(0, end)
+  #takeNext(): Group | undefined {
+    this.#lookAtWaiting()
+    const group = this.#next
+    this.#next = undefined
+    return group
   }
 
-  async #writeGroup(group: readonly Waiting[]): Promise<void> {
-    const batch = new GroupBatch(this.#level.batch(), this)
-    let results: boolean[][]
-    try {
-      results = group.map(({ writes }) => writes.map(write => batch.add(write)))
-    } catch (thrown) {
-      await batch.close()
-      for (const waiting of group) waiting.reject(toFmtpError(thrown))
-      return
+  /** Who waits gets into the next batch as soon as it comes, so that nothing is left to do when the disk has time again. */
+  #lookAtWaiting(): void {
+    let taken = 0
+    for (; taken < this.#waiting.length; taken++) {
+      if (this.#next !== undefined && this.#next.writes >= groupWrites) break
+      this.#join(this.#waiting[taken] as Waiting)
     }
+    if (taken > 0) this.#waiting.splice(0, taken)
+  }
+
+  #join(waiting: Waiting): void {
+    const members = this.#next?.members ?? []
+    try {
+      this.#next ??= { batch: new GroupBatch(this.#level.batch(), this.#disk), members, writes: 0 }
+      const { batch } = this.#next
+      members.push({ waiting, results: waiting.writes.map(write => batch.add(write)) })
+      this.#next.writes += waiting.writes.length
+    } catch (thrown) {
+      // Half of it may be in the batch.
+      const error = toFmtpError(thrown)
+      for (const rejected of [...this.#dropNext(), waiting]) rejected.reject(error)
+    }
+  }
+
+  /** Gives up the batch that is not written yet; who waits for it is still to be told. */
+  #dropNext(): Waiting[] {
+    const group = this.#next
+    this.#next = undefined
+    // It is closed with the store at the latest.
+    group?.batch.close().catch(() => undefined)
+    return group?.members.map(({ waiting }) => waiting) ?? []
+  }
+
+  /** The store as it is when the batch under way is written: where that fails, nobody who looked here is written. */
+  readonly #disk: Disk = {
+    get: key => {
+      const changed = this.#underWay?.findChanged(key)
+      return changed === undefined ? this.get(key) : (changed ?? undefined)
+    },
+    head: list => this.#underWay?.heads.get(list) ?? this.head(list),
+  }
+
+  async #writeGroup({ batch, members }: Group): Promise<void> {
+    this.#underWay = batch
     try {
       await batch.write()
       // Who looks again where a condition failed would keep everybody else from going on.
       if (batch.isEmpty) await nextTurn()
     } catch (cause) {
-      this.#fail(group, [...batch.lists.keys()], cause)
+      const waiting = members.map(member => member.waiting)
+      this.#fail(waiting, [...batch.lists.keys()], cause)
       return
+    } finally {
+      this.#underWay = undefined
     }
     this.#memory.follow(batch)
     const grown = [...batch.lists].filter(([, { appended }]) => appended.length > 0)
     if (grown.length > 0) this.#onAppended(new Set(grown.map(([list]) => list)))
-    for (const [index, waiting] of group.entries()) waiting.resolve(results[index] ?? [])
+    for (const { waiting, results } of members) waiting.resolve(results)
   }
 
   /** Nothing that waits is written, and nothing more is taken until the store was opened again. */
@@ -356,7 +405,8 @@ export class Database implements AsyncDisposable {
     this.#retryAfterMs = firstPauseMs
     this.#reopening = this.#reopen(lists).catch(() => undefined)
     this.#watch.onFailed?.(cause)
-    for (const waiting of [...group, ...this.#waiting.splice(0)]) waiting.reject(this.#storeError(cause))
+    const all = [...group, ...this.#dropNext(), ...this.#waiting.splice(0)]
+    for (const waiting of all) waiting.reject(this.#storeError(cause))
   }
 
   async #reopen(lists: readonly ListName[]): Promise<void> {

@@ -2,7 +2,7 @@
  * One batch for all writes that wait: each with its conditions, looked at as if those before it in the group were on the
  * disk already. LevelDB is behind two small ports.
  */
-import { entryOf, keyOf, type ListName } from './layout.ts'
+import { entryOf, keyOf, type ListName, rangeOf } from './layout.ts'
 import type { Append, Entry, Head, Write } from './write.ts'
 
 /** A batch of the engine. */
@@ -14,7 +14,7 @@ export interface RawBatch {
   close(): Promise<void>
 }
 
-/** What is on the disk. */
+/** What is on the disk, or will be when the batch is written. */
 export interface Disk {
   get(key: string): string | undefined
   head(list: ListName): Head
@@ -24,6 +24,12 @@ export interface Disk {
 export interface ListChange {
   readonly appended: Entry[]
   readonly removed: Set<number>
+}
+
+const headStart = rangeOf('head').gt
+
+function headText({ number, bytes }: Head): string {
+  return `${number} ${bytes}`
 }
 
 /** One synced batch in the making, and what a reader would see after it. */
@@ -91,14 +97,23 @@ export class GroupBatch {
   }
 
   async write(): Promise<void> {
-    for (const [list, { number, bytes }] of this.heads)
-      this.#batch.put(keyOf.head(list), `${number} ${bytes}`)
+    for (const [list, head] of this.heads) this.#batch.put(keyOf.head(list), headText(head))
     if (this.isEmpty) return this.#batch.close()
     await this.#batch.write({ sync: this.#isSynced })
   }
 
+  /** What it makes of a key: null where it deletes it, `undefined` where it leaves it as it is. */
+  findChanged(key: string): string | null | undefined {
+    if (this.#changed.has(key)) return this.#changed.get(key) ?? null
+    const head = key.startsWith(headStart)
+      ? this.heads.get(key.slice(headStart.length) as ListName)
+      : undefined
+    return head && headText(head)
+  }
+
   #get(key: string): string | undefined {
-    return this.#changed.has(key) ? this.#changed.get(key) : this.#disk.get(key)
+    const changed = this.findChanged(key)
+    return changed === undefined ? this.#disk.get(key) : (changed ?? undefined)
   }
 
   #del(key: string): void {

@@ -23,6 +23,9 @@
  *     attached <sha256> <id>               an object names this blob: format, name, who may have it
  *     uploaded <sha256> <address>          a user of ours put it here, and its bytes count as theirs
  *     loose <sha256>                       unix ms since when no object names it; 0 where none does any more
+ *     pull <domain> <due ms> <sha256> <id> a blob that is to come from there, by the time of its next attempt
+ *     pulled <sha256> <id>                 the home of the object gave it: whose room it takes, how many bytes
+ *     away <domain>                        schedule of a domain from which no blob could be had
  *     blob-leaving <sha256>                a blob that is about to be removed
  *     credential <thumbprint> <owner>      encryptedKey of that key: the newest that was seen or issued
  *     head <list>                          "<last number> <bytes of all entries>"
@@ -37,6 +40,10 @@
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
  *     peer <domain>                        when we last exchanged with a domain
+ *     from <domain> <peer>                 what a peer gave to a domain of ours: places in its outbox, a day apart
+ *     met <domain>                         when somebody of a domain proved to be of it for the first time
+ *     wrote <address> <recipient>          a user of ours has written to this recipient
+ *     strangers <address>                  day, and whom this user of ours wrote to on it for the first time: how many
  *     introduced <domain> <address>        version of a user's object that a domain was given
  *     delivery <id> <domain>               what became of the newest version of an object of ours at a domain, and who has one
  *     courier <list>                       number up to which an outbox list is delivered
@@ -74,6 +81,10 @@ export const keyOf = {
   attached: (sha256: string, id: string) => key('attached', sha256, id),
   uploaded: (sha256: string, address: string) => key('uploaded', sha256, address),
   loose: (sha256: string) => key('loose', sha256),
+  pull: (domain: string, dueAtMs: number, sha256: string, id: string) =>
+    key('pull', domain, padded(dueAtMs, msDigits), sha256, id),
+  pulled: (sha256: string, id: string) => key('pulled', sha256, id),
+  away: (domain: string) => key('away', domain),
   blobLeaving: (sha256: string) => key('blob-leaving', sha256),
   credential: (thumbprint: string, owner: string) => key('credential', thumbprint, owner),
   head: (list: ListName) => key('head', list),
@@ -88,6 +99,10 @@ export const keyOf = {
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
   peer: (domain: string) => key('peer', domain),
+  from: (domain: string, peer: string) => key('from', domain, peer),
+  met: (domain: string) => key('met', domain),
+  wrote: (address: string, recipient: string) => key('wrote', address, recipient),
+  strangers: (address: string) => key('strangers', address),
   introduced: (domain: string, address: string) => key('introduced', domain, address),
   delivery: (id: string, domain: string) => key('delivery', id, domain),
   courier: (list: ListName) => key('courier', list),
@@ -111,7 +126,7 @@ export const listOf = {
   outbox: (domain: string): ListName => `outbox ${domain}`,
   /** All else that waits for a domain or was given to it. */
   bulk: (domain: string): ListName => `bulk ${domain}`,
-  /** Has no entries, only bytes: the blobs that a user put here. */
+  /** Has no entries, only bytes: the blobs that a user put here, or that came with objects which the user took first. */
   blobs: (address: string): ListName => `blobs ${address}`,
   /** Has no entries, only bytes: what the cache of foreign objects takes. */
   cache: 'cache foreign' as ListName,

@@ -2,8 +2,9 @@
  * `encryptedKey` and `hash`: seals an object and verifies a seal (protocol §7). The domain's key in DNS vouches for a
  * user's key, and that key for the digest of the object; nothing else is needed to believe it.
  */
+import { randomBytes } from 'node:crypto'
 import { canonicalText } from '../schemas/canonical.ts'
-import type { FailureCode } from '../schemas/failures.ts'
+import { type FailureCode, FmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import { domainOf, type Name } from '../schemas/names.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
@@ -55,7 +56,8 @@ export type SealVerdict =
 
 /** The digest of an object, with or without its seal. */
 export function digestOf(object: Unsealed | FmtpObject): string {
-  return toBase64url(digestBytes(object))
+  const { encryptedKey: _, hash: __, ...unsealed } = object as FmtpObject
+  return toBase64url(sha256(canonicalText(unsealed)))
 }
 
 /** The digest that the seal of an object names, without looking at the object: for what was verified and stored. */
@@ -64,19 +66,31 @@ export function sealedDigest({ hash }: Pick<FmtpObject, 'hash'>): string {
   return payload
 }
 
-function digestBytes(object: object): Uint8Array {
-  const { encryptedKey: _, hash: __, ...unsealed } = object as FmtpObject
-  return sha256(canonicalText(unsealed))
+/**
+ * The canonical text without seal, cut out of the one at rest, so that an object is written once and not twice. An object
+ * that has its own hash in some other place as well can not be made, since that is of what is inside.
+ */
+function unsealedText(atRest: string, hash: string): string {
+  const member = `,"hash":${JSON.stringify(hash)}`
+  const start = atRest.indexOf(member)
+  // `createdAt` comes before it in every object.
+  if (start < 0) throw new FmtpError('FMTP_INTERNAL', 'a text at rest without its hash')
+  return atRest.slice(0, start) + atRest.slice(start + member.length)
 }
+
+/** Stands for a hash until there is one. Nobody knows it, so that it stands nowhere else. */
+const noHash = randomBytes(32).toString('base64url')
 
 /** Seals an object that is whole. Believed without a look: the key is our own. */
 export function sealObject<O extends FmtpObject>(unsealed: Unsealed<O>, key: SealingKey): VerifiedObject<O> {
   // Members in order from the start, so that this and every later reader take the short way to the canonical form.
-  const { encryptedKey: _, hash: __, ...members } = unsealed as unknown as FmtpObject
-  const digest = sha256(canonicalText(inOrder(members)))
+  const object = inOrder({ ...unsealed, encryptedKey: key.credential, hash: noHash }) as { hash: string }
+  const draft = atRestText(object as FmtpObject)
+  const digest = sha256(unsealedText(draft, noHash))
   const hash = signJws('fmtp-hash', digest, key.signer)
-  const object = inOrder({ ...members, encryptedKey: key.credential, hash }) as O
-  return believe(object, toBase64url(digest), key.signer.kid)
+  object.hash = hash
+  const atRest = draft.replace(noHash, hash)
+  return { object, digest: toBase64url(digest), atRest, thumbprint: key.signer.kid } as VerifiedObject<O>
 }
 
 function inOrder(value: object): object {
@@ -140,12 +154,21 @@ async function verifyUnder(
   }
   if (nowMs !== undefined && !isLive(credential, nowMs))
     return refuse('FMTP_SEAL_EXPIRED', 'the credential has ended')
-  const digest = digestBytes(object)
+  const atRest = atRestText(object)
+  const digest = sha256(unsealedText(atRest, object.hash))
   if (!sameBytes(hash.payload, digest))
     return refuse('FMTP_SEAL', 'the object was changed after it was sealed')
   if (!(await credential.verifier.verify(hash.input, hash.signature)))
     return refuse('FMTP_SEAL', 'wrong signature')
-  return { isBelieved: true, verified: believe(object, toBase64url(digest), credential.thumbprint) }
+  return {
+    isBelieved: true,
+    verified: {
+      object,
+      digest: toBase64url(digest),
+      atRest,
+      thumbprint: credential.thumbprint,
+    } as VerifiedObject,
+  }
 }
 
 type Refusal = { readonly code: FailureCode; readonly reason: string }

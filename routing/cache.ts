@@ -4,6 +4,7 @@ import { cache } from '../objects/cached.ts'
 import { newChange } from '../objects/change.ts'
 import { describe } from '../objects/describe.ts'
 import { keyOf } from '../objects/layout.ts'
+import { queuePulls } from '../objects/pulls.ts'
 import { isResealed } from '../objects/resealed.ts'
 import type { VerifiedObject } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
@@ -38,7 +39,8 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
         const isOther = isOtherThan(fetched, before)
         box(change, object, { address, bytes: atRest.length, by, nowMs, boxed, isOther }, store.database)
       }
-      if (holders.length === 0) cache(change, object.id, { bytes: atRest.length, nowMs }, store.database)
+      if (holders.length > 0) queuePulls(change, object, nowMs, store.database)
+      else cache(change, object.id, { bytes: atRest.length, nowMs }, store.database)
     }
     change.puts.push([keyOf.foreign(object.id), String(nowMs)])
     change.dels.push(keyOf.absent(object.id))

@@ -75,6 +75,8 @@ export interface LookupPorts {
 export interface LookupOptions {
   /** True: nothing but what is fresh, here or from its home (protocol §10.2). */
   readonly isFresh?: boolean
+  /** True: part of an attempt that is made in any case, also to a domain that is held back. */
+  readonly isScheduled?: boolean
 }
 
 export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
@@ -93,7 +95,7 @@ const failuresMost = 10_000
 
 export function createLookup(ports: LookupPorts): Lookup {
   const { store, clock } = ports
-  /** By id; those that take nothing stale are apart. */
+  /** By id; those that take nothing stale, or are made in any case, are apart. */
   const climbs = new Map<string, Promise<LookupOutcome>>()
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
@@ -129,12 +131,16 @@ export function createLookup(ports: LookupPorts): Lookup {
     return { object, ageMs: nowMs - fetchedAtMs }
   }
 
-  function domainRung(id: ObjectId, sought: Sought, onReached?: () => void): Rung<Found> {
+  function domainRung(
+    id: ObjectId,
+    sought: Sought,
+    { onReached, isScheduled }: { readonly onReached?: () => void; readonly isScheduled?: boolean } = {},
+  ): Rung<Found> {
     return {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
-        const peer = await ports.reach.domain(domain, ports.as, note)
+        const peer = await ports.reach.domain(domain, ports.as, note, isScheduled)
         onReached?.()
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
@@ -201,13 +207,17 @@ export function createLookup(ports: LookupPorts): Lookup {
     return hasKey ? old : undefined
   }
 
-  async function ascend(id: ObjectId, sought: Sought, isFresh: boolean): Promise<LookupOutcome> {
+  async function ascend(
+    id: ObjectId,
+    sought: Sought,
+    { isFresh = false, isScheduled = false }: LookupOptions,
+  ): Promise<LookupOutcome> {
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, onReached)]
+    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, { onReached, isScheduled })]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
     if (found === undefined) {
@@ -253,9 +263,10 @@ export function createLookup(ports: LookupPorts): Lookup {
     return running
   }
 
-  function find(sought: Sought, { isFresh = false }: LookupOptions = {}): Promise<LookupOutcome> {
+  function find(sought: Sought, options: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
-    return share(isFresh ? `fresh ${id}` : id, () => ascend(id, sought, isFresh))
+    const key = `${options.isFresh ? 'fresh ' : ''}${options.isScheduled ? 'scheduled ' : ''}${id}`
+    return share(key, () => ascend(id, sought, options))
   }
   return find
 }

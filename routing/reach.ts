@@ -8,6 +8,7 @@ import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
+import type { Breaker } from './breaker.ts'
 import type { Guard } from './guard.ts'
 import { firstOf, type Note } from './ladder.ts'
 import { findHosts } from './mx.ts'
@@ -20,6 +21,7 @@ export interface ReachPorts {
   readonly guard: Guard
   readonly dial: Dial
   readonly peers: Peers
+  readonly breaker: Breaker
   readonly clock: Clock
   random(): number
   /** An island reaches nobody. */
@@ -27,8 +29,11 @@ export interface ReachPorts {
 }
 
 export interface Reach {
-  /** @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, … */
-  domain(domain: Domain, as: Domain, note: Note): Promise<Peer>
+  /**
+   * `isScheduled`: an attempt that is made now and then in any case; others fail at once while the domain is held back.
+   * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
+   */
+  domain(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
   /** `owner` or its domain must answer there. */
   contact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer>
 }
@@ -43,6 +48,7 @@ interface Resting {
 }
 
 export function createReach(ports: ReachPorts): Reach {
+  const { breaker } = ports
   const flights = new Map<string, Promise<Peer>>()
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
@@ -87,7 +93,7 @@ export function createReach(ports: ReachPorts): Reach {
   }
 
   return {
-    domain(domain, as, note) {
+    domain(domain, as, note, isScheduled = false) {
       const open = ports.peers.find(domain, as)
       if (open !== undefined) {
         note.add('reuse', 'ok', { domain, host: open.host })
@@ -95,9 +101,20 @@ export function createReach(ports: ReachPorts): Reach {
       }
       if (ports.isIsland) return Promise.reject(new FmtpError('FMTP_ISLAND', domain))
       const key = `${as} ${domain}`
-      const flight = flights.get(key) ?? dialDomain(domain, as, note).finally(() => flights.delete(key))
-      flights.set(key, flight)
-      return flight
+      const flight = flights.get(key)
+      if (flight !== undefined) return flight
+      const held = isScheduled ? undefined : breaker.findHeld(domain)
+      if (held !== undefined) {
+        note.add('held', held.code, { domain, retryAfterMs: held.retryAfterMs })
+        return Promise.reject(held)
+      }
+      const begun = dialDomain(domain, as, note).finally(() => flights.delete(key))
+      flights.set(key, begun)
+      begun.then(
+        () => breaker.heard(domain),
+        thrown => breaker.fail(domain, toFmtpError(thrown)),
+      )
+      return begun
     },
 
     contact(contact, owner, as, note) {

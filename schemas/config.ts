@@ -198,7 +198,24 @@ export const configSchema = Type.Object(
         gib,
         'Bytes of the frames that may be unanswered at once on a connection; at least frameBytes.',
       ),
-      sessionsPerPeer: count(limits.sessionsPerPeer, 1, 10_000, 'Connections open at once from one domain.'),
+      sessionsPerPeer: count(
+        limits.sessionsPerPeer,
+        1,
+        10_000,
+        'Connections open at once from one domain that no local user wrote to or lists.',
+      ),
+      connectionsPerHost: count(
+        limits.connectionsPerHost,
+        1,
+        1_000_000,
+        'Connections open at once from one IP address, or one /64 of IPv6.',
+      ),
+      newRecipientsPerDay: count(
+        limits.newRecipientsPerDay,
+        1,
+        1_000_000,
+        'Recipients to whom one user may write for the first time on one day (UTC).',
+      ),
       unknownPeerPerSecond: count(
         limits.unknownPeerPerSecond,
         1,

@@ -81,12 +81,15 @@ export const failures = {
   FMTP_ENDED: permanent('This object says that it has ended.', 410),
   FMTP_TOO_OLD: permanent('A newer version of this object, or its deletion, is known.', 409),
   FMTP_CONFLICT: permanent('Another version was edited than the one that is current.', 409),
+  FMTP_NOT_OWED: permanent('Nobody here waits for such a report.', 403),
   FMTP_PARENT: permanent('The parent of this object is another than it says.', 409),
   FMTP_NOT_OWNER: permanent('This object belongs to somebody else.', 403),
 
   // blobs (protocol §9.8)
   FMTP_BLOB_HASH: permanent('These bytes have another SHA-256 than their name.'),
   FMTP_BLOB_TOO_LARGE: permanent('This blob is larger than the limit.', 413),
+  FMTP_BLOB_SIZE: permanent('This blob has another size than the object says.', 502),
+  FMTP_BLOB_PIECE: permanent('This is not the piece of the blob that was asked for.', 502),
   FMTP_NO_BLOB: permanent('A blob that this object names is not here. Upload it first.', 409),
   FMTP_NO_ROOM: permanent('There is no room left for your blobs. Delete what you do not need.', 507),
   FMTP_UNAUTHORIZED: permanent('This request does not prove who makes it.', 401),
@@ -113,6 +116,7 @@ export const failures = {
   ),
   FMTP_NOT_ALLOWED: permanent('This needs more than you have proved to be.', 403),
   FMTP_CURSOR_LOST: permanent('This cursor is from before a restore. Start at the beginning.', 410),
+  FMTP_CURSOR_AHEAD: permanent('This cursor is ahead of its list.', 400),
   FMTP_NOT_OFFERED: permanent('This server does not offer that.', 501),
 
   // finding and reaching (protocol §10)

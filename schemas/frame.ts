@@ -3,6 +3,7 @@
  * named here are ignored, so that later versions can add some.
  */
 import type { Static } from 'typebox'
+import { blobSecret } from './attachment.ts'
 import { contact } from './contact.ts'
 import { limits } from './limits.ts'
 import {
@@ -69,6 +70,12 @@ export const helloFrame = frame({
 })
 export type HelloFrame = Readonly<Static<typeof helloFrame>>
 
+/** First and last of some bytes, counted from 0. */
+const byteRange = Type.Array(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), {
+  minItems: 2,
+  maxItems: 2,
+})
+
 const hops = Type.Optional(Type.Array(domainText, { maxItems: limits.hops }))
 
 export const describeFrame = frame({
@@ -86,7 +93,7 @@ export type DescribeFrame = Readonly<Static<typeof describeFrame>>
 
 export const listQuery = Type.Object(
   {
-    of: Type.Enum(['public', 'box', 'thread']),
+    of: Type.Enum(['public', 'box', 'thread', 'outbox']),
     owner: Type.Optional(nameText),
     top: Type.Optional(objectIdText),
     kind: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]*$', maxLength: 32 })),
@@ -104,6 +111,10 @@ export const requestFrame = frame({
   address: Type.Optional(nameText),
   id: Type.Optional(objectIdText),
   list: Type.Optional(listQuery),
+  /** A piece of this blob, for the sake of the object `id`. */
+  blob: Type.Optional(digestText),
+  secret: Type.Optional(blobSecret),
+  range: Type.Optional(byteRange),
   for: Type.Optional(
     Type.Array(addressText, { minItems: 1, maxItems: limits.recipients, uniqueItems: true }),
   ),
@@ -137,6 +148,12 @@ export const answerFrame = frame({
   contacts: Type.Optional(Type.Array(contact, { maxItems: limits.contacts })),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9]+\\.[0-9]+$', maxLength: 64 })),
   complete: Type.Optional(Type.Boolean()),
+  /** Of a blob, in base64. */
+  bytes: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z0-9+/]*={0,2}$', maxLength: 4 * Math.ceil(limits.blobPieceBytes / 3) }),
+  ),
+  range: Type.Optional(byteRange),
+  total: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 })
 export type AnswerFrame = Readonly<Static<typeof answerFrame>>
 

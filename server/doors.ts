@@ -7,7 +7,9 @@ import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import type { DomainKeys } from '../objects/seal.ts'
 import { createElder } from '../routing/elder.ts'
+import { createNote } from '../routing/ladder.ts'
 import { createLookup, type Lookup } from '../routing/lookup.ts'
+import type { Peer } from '../routing/peer.ts'
 import type { Reach } from '../routing/reach.ts'
 import type { Address, Domain, ObjectId } from '../schemas/names.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
@@ -17,8 +19,12 @@ import type { Core } from './core.ts'
 import type { Rates } from './delivery/rates.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { type Admit, createAdmit } from './exchange/admit.ts'
+import { createBlobReveal } from './exchange/blob-reveal.ts'
+import { createCountRecipients } from './exchange/first-recipients.ts'
 import type { Presence } from './exchange/presence.ts'
 import { createPublish, type Publish } from './exchange/publish.ts'
+import { createPull, type PullPorts } from './exchange/pull.ts'
+import { Puller, pieceBytesOf } from './exchange/puller.ts'
 import { createReveal, type Reveal } from './exchange/reveal.ts'
 import { createShelf, type Shelf } from './exchange/shelf.ts'
 import { createSight } from './exchange/sight.ts'
@@ -41,7 +47,11 @@ export interface DoorsPorts {
   readonly followMs: number
   readonly log: Log
   readonly telling: Telling
+  /** The open connection to a domain in the name of one of ours. */
+  findOpen(domain: Domain, as: Domain): Peer | undefined
   findPresence(address: Address): Presence
+  /** What a peer asks of the courier. */
+  readonly outbox: Pick<PullPorts, 'settled' | 'wake' | 'resend'>
 }
 
 export interface Doors {
@@ -50,6 +60,7 @@ export interface Doors {
   readonly admit: Admit
   readonly publish: Publish
   readonly shelf: Shelf
+  readonly puller: Puller
   readonly upkeep: Upkeep
 }
 
@@ -102,10 +113,18 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     sight,
     lookup,
     findView,
+    revealBlob: (sought, inquiry, by) => revealBlob(sought, inquiry, by),
     hints,
     clock,
     followMs,
     spendRequest: remote => rates.spendRequest(remote),
+    pull: createPull({
+      ...ports.outbox,
+      store,
+      clock,
+      isExempt: remote => rates.isExempt(remote),
+      refuse: (domain, retryAfterMs) => rates.refuse('resend', domain, retryAfterMs),
+    }),
     onFollowFailed: telling.onFailed('follow'),
   })
   const taking = {
@@ -126,7 +145,31 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     requireHere: user => accounts.leavers.requireHere(user),
     blobBytes: config.limits.blobBytes,
     userBlobBytes: config.limits.userBlobBytes,
-    maySee: (id, viewer) => reveal.findFor(id, viewer === undefined ? [] : [viewer]) !== undefined,
+    maySee: (id, viewers) => reveal.findFor(id, viewers) !== undefined,
+  })
+  const onPullStep = telling.onStep('pull')
+  const puller = new Puller({
+    store,
+    blobs,
+    clock,
+    requireRoom,
+    blobBytes: config.limits.blobBytes,
+    userBlobBytes: config.limits.userBlobBytes,
+    pieceBytes: pieceBytesOf(config.limits.frameBytes),
+    random: Math.random,
+    findOpen: ports.findOpen,
+    reach: (domain, as) =>
+      reach.domain(domain, as, createNote('domain', { clock, onStep: step => onPullStep(domain, step) })),
+    onEvent: telling.onEvent,
+  })
+  const revealBlob = createBlobReveal({
+    shelf,
+    reach,
+    clock,
+    isOwn: name => accounts.isOwn(name),
+    isHeld: async id => (await store.findHolders(id)).length > 0,
+    bring: (sha256, id) => puller.bring(sha256, id),
+    onStep: telling.onStep('blob'),
   })
   const { objectBytes, recipients } = config.limits
   const admit = createAdmit({
@@ -150,6 +193,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     spend: (domain, remote) => rates.spendObject(domain, remote),
     requireRoom,
     onDecision: telling.onDecision,
+    onPulls: domain => puller.wake(domain),
   })
   const publish = createPublish({
     ...taking,
@@ -161,9 +205,16 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     recipients,
     requireRoom,
     groupsPerUser: config.limits.groupsPerUser,
+    countRecipients: createCountRecipients({
+      store,
+      clock,
+      perDay: config.limits.newRecipientsPerDay,
+      isExempt: remote => rates.isExempt(remote),
+      refuse: (author, retryAfterMs) => rates.refuse('newRecipients', author, retryAfterMs),
+    }),
     onPublished: record => {
       if (log.isDebug) log.debug(record, 'publish')
     },
   })
-  return { lookup, reveal, admit, publish, shelf, upkeep }
+  return { lookup, reveal, admit, publish, shelf, puller, upkeep }
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Clock } from '../objects/clock.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
+import { createBreaker } from '../routing/breaker.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
 import { createGuard } from '../routing/guard.ts'
 import { createNote } from '../routing/ladder.ts'
@@ -14,7 +15,8 @@ import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
-import { type Domain, type ObjectId, ownerOf } from '../schemas/names.ts'
+import { limits } from '../schemas/limits.ts'
+import { type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
@@ -25,14 +27,17 @@ import { Closing } from './closing.ts'
 import { loadKinds } from './config/kinds.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
-import { createActions } from './control/actions.ts'
+import { createActions, type StatsResult } from './control/actions.ts'
 import { listenControl } from './control/socket.ts'
 import { openCore } from './core.ts'
+import { createCatchUp, type DomainPeer } from './delivery/catch-up.ts'
 import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { sorts } from './delivery/outbox.ts'
 import { createRates } from './delivery/rates.ts'
+import { Received } from './delivery/received.ts'
+import { Refusals } from './delivery/refusals.ts'
 import { createReports } from './delivery/reports.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { createDoors } from './doors.ts'
@@ -114,7 +119,25 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
 
     const isKnown = async (domain: string): Promise<boolean> =>
       sorts.some(sort => database.head(listOf[sort](domain)).number > 0) || (await accounts.isListed(domain))
-    const connections = new Connections({ sessionsPerPeer: config.limits.sessionsPerPeer, isKnown })
+    const refusals = new Refusals({ clock, onEvent })
+    const rates = createRates({
+      perSecond: config.limits.unknownPeerPerSecond,
+      burst: config.limits.unknownPeerBurst,
+      exempt: config.limits.exempt,
+      clock,
+      isKnown,
+      isNew: domain =>
+        clock.now() - Number(database.get(keyOf.met(domain)) ?? clock.now()) < limits.newPeerMs,
+      refusals,
+    })
+    const breaker = createBreaker(clock)
+    const connections = new Connections({
+      sessionsPerPeer: config.limits.sessionsPerPeer,
+      connectionsPerHost: config.limits.connectionsPerHost,
+      isKnown,
+      isExempt: remote => rates.isExempt(remote),
+      refuse: (limit, who, retryAfterMs) => rates.refuse(limit, who, retryAfterMs),
+    })
     const resealing = closing.use(new Resealing({ store, accounts, clock, onEvent }))
     accounts.watchRevoked((address, thumbprints) => {
       onEvent('device.revoked', { address, thumbprints })
@@ -140,16 +163,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       guard,
       dial,
       peers: connections,
+      breaker,
       clock,
       random: Math.random,
       isIsland,
-    })
-    const rates = createRates({
-      perSecond: config.limits.unknownPeerPerSecond,
-      burst: config.limits.unknownPeerBurst,
-      exempt: config.limits.exempt,
-      clock,
-      isKnown,
     })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
@@ -165,10 +182,17 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       followMs,
       log,
       telling,
+      findOpen: (domain, as) => connections.find(domain, as),
       findPresence: address => presences.find(address),
+      outbox: {
+        settled: domain => courier.settled(domain),
+        wake: domain => courier.wake(domain, true),
+        resend: (domain, number) => courier.resend(domain, number),
+      },
     })
     const { lookup, reveal, admit, publish, shelf } = doors
     const upkeep = closing.use(doors.upkeep)
+    const puller = closing.use(doors.puller)
     const leaving = closing.use(
       new Leaving({
         store,
@@ -202,7 +226,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         isWatched: log.isDebug,
         findOpen: (domain, as) => connections.find(domain, as),
         lookUp: async (recipients, as) => {
-          const looking = recipients.slice(0, 10).map(address => lookup({ address }).catch(() => undefined))
+          const looking = recipients
+            .slice(0, 10)
+            .map(address => lookup({ address }, { isScheduled: true }).catch(() => undefined))
           for (const outcome of await Promise.all(looking)) {
             // In another name of ours the domain may be reached all the same.
             if (outcome?.outcome === 'unreachable' && !outcome.isReached && as === first) throw outcome.error
@@ -214,7 +240,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
           const outgoing = isView ? reveal.findFor(id as ObjectId, []) : object
           return outgoing?.version === version ? outgoing : undefined
         },
-        reach: (domain, as, note) => reach.domain(domain, as, note),
+        reach: (domain, as, note) => reach.domain(domain, as, note, true),
         reachDirect: direct,
         reports: createReports({
           store,
@@ -225,6 +251,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         onEvent: telling.onDelivery,
       }),
     )
+
+    const received = new Received({ database, clock, onFailed: telling.onFailed('received') })
+    const catchUp = createCatchUp({ received, clock, onEvent })
 
     const sessionPorts: SessionPorts = {
       domains,
@@ -240,6 +269,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       frameBytes: config.limits.frameBytes,
       requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
+      onReceived: (session, cursor) => received.note(session.as, session.name as Domain, cursor),
       onIdentified: session => onIdentified(session),
       onClosed: session => {
         connections.remove(session)
@@ -248,7 +278,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     }
 
     function onChannel(channel: Channel): void {
-      connections.add(Session.answer(channel, sessionPorts))
+      connections.accept(Session.answer(channel, sessionPorts))
+    }
+
+    /** For who was heard before this was noted, the last time counts. Lost in a crash, it is noted the next time. */
+    function noteMet(domain: Domain): void {
+      const key = keyOf.met(domain)
+      if (database.get(key) !== undefined) return
+      const met = [key, database.get(keyOf.peer(domain)) ?? String(clock.now())] as const
+      database.commit([{ absent: [key], puts: [met], isRelaxed: true }]).catch(telling.onFailed('met'))
     }
 
     async function onIdentified(session: Session): Promise<void> {
@@ -256,10 +294,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       await connections.identify(session)
       if (!session.isOpen) return
       const { standing } = session
+      if (standing?.role === 'server' || standing?.role === 'user') noteMet(domainOf(standing.name))
       if (standing?.role === 'server') {
+        breaker.heard(standing.name)
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
+        void catchUp(session as DomainPeer)
+        puller.wake(standing.name as Domain, true)
       }
       if (standing?.role === 'client') accounts.leavers.requireHere(standing.name)
       if (standing?.role === 'client') presences.arrive(session, standing.name)
@@ -288,6 +330,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       reveal,
       accounts,
       shelf,
+      bring: (sha256, id) => puller.bring(sha256, id),
       clock,
       log,
       isBehindProxy: config.http.behindProxy,
@@ -311,10 +354,20 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.close()
       connections.closeAll()
     })
+    // Ended before the connections over which it would wait.
+    closing.defer(() => puller[Symbol.asyncDispose]())
+    const stats = (): StatsResult => ({
+      since: new Date(refusals.sinceMs).toISOString(),
+      limits: refusals.report(),
+      heldBack: breaker
+        .list()
+        .map(({ domain, untilMs }) => ({ domain, until: new Date(untilMs).toISOString() })),
+    })
     closing.use(
       await listenControl(
         config.data,
         createActions(core, {
+          stats,
           wake: domain => courier.wake(domain, true),
           erasedOf: address => leaving.erasedOf(address),
           httpPort: http[0]?.port,
@@ -324,9 +377,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     if (!isIsland) {
       const note = (domain: Domain) =>
         createNote('domain', { clock, onStep: step => telling.onStep('greet')(domain, step) })
-      greetPeers(domain => reach.domain(domain, first, note(domain)), { database, clock }).catch(
-        telling.onFailed('greeting'),
-      )
+      const { restored } = received
+      // Each of ours may have lost what was brought to it.
+      const names = restored === undefined ? [first] : [...domains.keys()]
+      const call = (domain: Domain) =>
+        Promise.allSettled(names.map(as => reach.domain(domain, as, note(domain))))
+      const since = restored === undefined ? {} : { sinceMs: restored.backupAtMs - limits.restoredMs }
+      greetPeers(call, { database, clock, ...since }).catch(telling.onFailed('greeting'))
     }
 
     return {

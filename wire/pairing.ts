@@ -3,7 +3,7 @@
  * answers out of order, windows. Both ends use it, a server and a client alike.
  */
 import { type FailureCode, FmtpError, findFailure, toFmtpError } from '../schemas/failures.ts'
-import type { AnswerFrame, DescribeFrame, Frame, RequestFrame } from '../schemas/frame.ts'
+import type { AnswerFrame, DescribeFrame, Frame, GoodbyeFrame, RequestFrame } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'
 import { encodeFrame } from './codec.ts'
 
@@ -21,8 +21,8 @@ export interface Reply {
 /** A request that is being answered here. */
 export interface Inquiry {
   readonly request: RequestFrame
-  /** Hands over one object for this request. */
-  describe(query: DescribeQuery): void
+  /** Hands over one object for this request, and gives how many characters that took. */
+  describe(query: DescribeQuery): number
   /** Resolves when the asker has read most of what was sent. */
   drained(): Promise<void>
   /** Aborted when the asker ends the follow or the connection closes. */
@@ -35,7 +35,8 @@ export interface PairingPorts {
   onPressure(): void
   onRelief(): void
   drained(): Promise<void>
-  answerDescribe(frame: DescribeFrame): Promise<Answer>
+  /** `chars`: length of the frame's text. */
+  answerDescribe(frame: DescribeFrame, chars: number): Promise<Answer>
   answerRequest(inquiry: Inquiry): Promise<Answer>
 }
 
@@ -121,7 +122,7 @@ export class Pairing {
       case 'describe':
         if (frame.re !== undefined) return this.#takeDescribed(frame, frame.re)
         if (frame.n === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a describe needs n or re')
-        return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame))
+        return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame, chars))
       case 'request':
         if (frame.follow === false && this.#inquiries.has(frame.n)) {
           this.#inquiries.get(frame.n)?.abort()
@@ -211,7 +212,11 @@ export class Pairing {
           request,
           signal: controller.signal,
           drained: () => this.#ports.drained(),
-          describe: query => this.#ports.send(encodeFrame({ verb: 'describe', re: n, ...query })),
+          describe: query => {
+            const text = encodeFrame({ verb: 'describe', re: n, ...query })
+            this.#ports.send(text)
+            return text.length
+          },
         })
       },
       request.follow === true,
@@ -289,10 +294,11 @@ export function answerError(answer: Pick<Answer, 'outcome' | 'code' | 'text' | '
 }
 
 /** Why the other side said goodbye; an unknown code is a disconnection like any other. */
-export function goodbyeError(code: string | undefined): FmtpError {
+export function goodbyeError({ code, retryAfterMs }: Pick<GoodbyeFrame, 'code' | 'retryAfterMs'>): FmtpError {
   const isKnown = code !== undefined && findFailure(code) !== undefined
   return new FmtpError(
     isKnown ? (code as FailureCode) : 'FMTP_DISCONNECTED',
     `the other side said goodbye ${code ?? ''}`,
+    retryAfterMs === undefined ? {} : { retryAfterMs },
   )
 }

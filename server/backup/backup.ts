@@ -98,7 +98,7 @@ async function fill(
     .filter(name => name !== 'store')
     .flatMap(name => listFiles(join(config.data, name)).map(file => `${name}/${file}`))
     // Drafts of files that are being written.
-    .filter(path => !/\.(new|partial|tmp)$/.test(path) && !path.startsWith('blobs/drafts/'))
+    .filter(path => !/\.(new|partial|tmp)$/.test(path) && !/^blobs\/(drafts|partials)\//.test(path))
   for (const [done, path] of others.entries()) {
     const copied = await copyFound(join(config.data, path), join(draft, path), signal)
     if (copied !== undefined) files.push({ path, ...copied })

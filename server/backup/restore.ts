@@ -11,6 +11,7 @@ import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
 import { loadConfig } from '../config/load.ts'
 import type { ActionPorts } from '../control/action.ts'
+import type { Restored } from '../delivery/received.ts'
 import { configText } from './config-text.ts'
 import { copyFile, makeDraftFolder, sumFile, syncFolders } from './files.ts'
 import { configName, damaged, type Manifest, RecordSum, readManifest, savedFolders } from './manifest.ts'
@@ -115,7 +116,7 @@ async function restoreData(
 async function checkStore(
   folder: string,
   draft: string,
-  { records }: Manifest,
+  { records, createdAt }: Manifest,
   { onProgress, signal }: ActionPorts,
 ): Promise<void> {
   await using database = await Database.open(
@@ -134,7 +135,16 @@ async function checkStore(
   const found = sum.records()
   if (found.sha256 !== records.sha256)
     throw damaged(folder, 'store', `holds ${found.count} records, not the ${records.count} that were saved`)
-  await database.commit([{ puts: [[keyOf.meta('epoch'), randomBytes(4).toString('hex')]] }])
+  // Peers are asked for what they delivered since (protocol §10.6).
+  const restored: Restored = { atMs: Date.now(), backupAtMs: Date.parse(createdAt) }
+  await database.commit([
+    {
+      puts: [
+        [keyOf.meta('epoch'), randomBytes(4).toString('hex')],
+        [keyOf.meta('restored'), JSON.stringify(restored)],
+      ],
+    },
+  ])
 }
 
 async function requireSum(

@@ -58,6 +58,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./queue.ts')).queue(args),
   },
   {
+    name: 'stats',
+    takes: '[--config FILE] [--json]',
+    does: 'shows what the limits of the running server refused, and to whom',
+    run: async args => (await import('./stats.ts')).stats(args),
+  },
+  {
     name: 'demo',
     takes: '[--conversation FILE] [--keep]',
     does: 'plays the first conversation between two servers on loopback',

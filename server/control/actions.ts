@@ -2,27 +2,45 @@
  * What an operator's commands can have done on a data folder, in one table. A running server does it when its control
  * socket asks (`socket.ts`); where none runs, the command does the very same in its own process (`client.ts`).
  */
+
+import { FmtpError } from '../../schemas/failures.ts'
 import { backUp } from '../backup/backup.ts'
 import type { Core } from '../core.ts'
+import type { LimitReport } from '../delivery/refusals.ts'
 import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
 import { keyActions } from './key-actions.ts'
 import { queueActions, type WakeDomain } from './queue-actions.ts'
 import { type UsersPorts, userActions } from './user-actions.ts'
 
-/** What a running server can do besides; missing where none runs. */
-export interface ServerPorts extends UsersPorts {
-  readonly wake?: WakeDomain
+/** What a running server counts, since it started. */
+export interface StatsResult {
+  /** ISO time. */
+  readonly since: string
+  readonly limits: readonly LimitReport[]
+  /** Domains that are not dialled for a while (protocol §10.3). */
+  readonly heldBack: readonly { readonly domain: string; readonly until: string }[]
+}
+
+/** What only a running server has: what it counts, a courier, and who erases accounts. */
+export interface RunningParts extends UsersPorts {
+  stats(): StatsResult
+  readonly wake: WakeDomain
 }
 
 /** The table. An action of its own file gets the parts of the core that it uses. */
-export function createActions(core: Core, ports: ServerPorts = {}): ControlActions {
+export function createActions(core: Core, running?: RunningParts): ControlActions {
   return {
     ...keyActions(core),
-    ...queueActions(core, ports.wake),
-    ...userActions(core, ports),
-    backup: (args, actionPorts) => backUp(core, args, actionPorts),
-    verify: (_, actionPorts) => verifyStore(core, actionPorts),
+    ...queueActions(core, running?.wake),
+    ...userActions(core, running),
+    backup: (args, ports) => backUp(core, args, ports),
+    verify: (_, ports) => verifyStore(core, ports),
+    stats: async () => {
+      if (running === undefined)
+        throw new FmtpError('FMTP_NOT_FOUND', 'no server runs on this data folder, and only that one counts')
+      return running.stats()
+    },
     status: async () => ({ pid: process.pid, data: core.config.data, domains: [...core.domains.keys()] }),
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Hints } from '../../objects/hints.ts'
 import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import { FmtpError } from '../../schemas/failures.ts'
 import type { Domain } from '../../schemas/names.ts'
 import { settledNumber } from './cursor.ts'
 import { type Sort, sorts } from './outbox.ts'
@@ -52,6 +53,23 @@ export class Courier implements AsyncDisposable {
     if (worker !== undefined) worker.wake(isBack)
     // What was put off has a worker as long as it waits, so the list alone decides.
     else if (this.#hasEntries(domain)) this.#work(domain)
+  }
+
+  /** Up to where the list of a domain is settled. */
+  settled(domain: Domain): number {
+    return this.#workers.get(domain)?.settled ?? settledNumber(listOf.outbox(domain), this.#ports.store)
+  }
+
+  /**
+   * Delivers once more what stands behind this number in the list of a domain (protocol §10.6). Resolves when a crash does
+   * not undo that. @throws {FmtpError} FMTP_STORE, FMTP_SHUTTING_DOWN
+   */
+  async resend(domain: Domain, number: number): Promise<void> {
+    // Always by its worker, which remembers where it is.
+    this.#work(domain)
+    const worker = this.#workers.get(domain)
+    if (worker === undefined) throw new FmtpError('FMTP_SHUTTING_DOWN', 'the courier has ended')
+    await worker.resend(number)
   }
 
   #hasEntries(domain: Domain): boolean {

@@ -39,6 +39,8 @@ export class Cursor {
   readonly #finished = new Set<number>()
   #page: readonly Entry[] = []
   #at = 0
+  /** Counts how often it was moved back, for what was begun before. */
+  #moves = 0
   #saving: ReturnType<typeof setTimeout> | undefined
   /** What is to be written of settled entries with the cursor, made when it is. */
   #news: MakeWrites[] = []
@@ -50,6 +52,11 @@ export class Cursor {
     this.#saved = settledNumber(list, store)
     this.#done = this.#saved
     this.#next = this.#saved
+  }
+
+  /** Where an entry stands in its list, for the other side (protocol §10.6). */
+  textOf(number: number): string {
+    return `${this.#store.database.epoch}.${number}`
   }
 
   /** True when all is settled, also on disk. */
@@ -82,7 +89,11 @@ export class Cursor {
   /** Reads on. False when there is nothing more. */
   async fill(): Promise<boolean> {
     if (!this.hasNext) return false
-    this.#page = await this.#store.database.entries(this.#list, this.#next, pageEntries)
+    const moves = this.#moves
+    const page = await this.#store.database.entries(this.#list, this.#next, pageEntries)
+    // What is next is somewhere else now.
+    if (moves !== this.#moves) return this.hasNext
+    this.#page = page
     this.#at = 0
     return this.#page.length > 0
   }
@@ -97,7 +108,8 @@ export class Cursor {
   /** `news` is what is to be known of it from then on. */
   settle(number: number, news?: MakeWrites): void {
     if (news !== undefined) this.#news.push(news)
-    this.#finished.add(number)
+    // What was under way when the cursor was moved back may be settled twice.
+    if (number > this.#done) this.#finished.add(number)
     while (this.#finished.delete(this.#done + 1)) this.#done++
     this.save()
   }
@@ -118,6 +130,22 @@ export class Cursor {
     this.rewind()
   }
 
+  /**
+   * What stands behind this number comes once more, also after a crash: resolves when that is on the disk.
+   * @throws {FmtpError} FMTP_STORE; then it comes once more all the same, but for a crash
+   */
+  async moveBack(number: number): Promise<void> {
+    if (number >= this.#done) return
+    this.#moves++
+    clearTimeout(this.#saving)
+    this.#saving = undefined
+    this.#finished.clear()
+    this.#saved = number
+    this.#done = number
+    this.rewind()
+    await this.#store.database.commit([{ puts: [[keyOf.courier(this.#list), String(number)]] }])
+  }
+
   /** A little later, so that many entries share one write. What a crash forgets is delivered again, and recognised there. */
   save(): void {
     if (this.#saving !== undefined || (this.#done === this.#saved && this.#news.length === 0)) return
@@ -129,6 +157,7 @@ export class Cursor {
     clearTimeout(this.#saving)
     this.#saving = undefined
     const done = this.#done
+    const moves = this.#moves
     const news = this.#news.splice(0)
     const cursor: Write = { puts: [[keyOf.courier(this.#list), String(done)]], isRelaxed: true }
     try {
@@ -139,7 +168,7 @@ export class Cursor {
         const areWritten = await this.#store.database.commit(writes)
         writes = areWritten.includes(false) ? news.flatMap(make => make()) : []
       }
-      this.#saved = Math.max(this.#saved, done)
+      if (moves === this.#moves) this.#saved = Math.max(this.#saved, done)
     } catch (thrown) {
       this.#news.unshift(...news)
       this.#onError(thrown)

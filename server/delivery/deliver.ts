@@ -53,8 +53,13 @@ export type Delivery =
 const replaced: Delivery = { outcome: 'settled', said: [] }
 const unreached: Delivery = { outcome: 'unreached' }
 
-/** Hands an entry to its domain. Never throws. */
-export async function deliver(domain: Domain, entry: OutboxEntry, ports: DeliverPorts): Promise<Delivery> {
+/** Hands an entry to its domain; `cursor` says where it stands among the messages. Never throws. */
+export async function deliver(
+  domain: Domain,
+  entry: OutboxEntry,
+  ports: DeliverPorts,
+  cursor: string | undefined,
+): Promise<Delivery> {
   try {
     const object = ports.findOutgoing(entry.id, entry.version)
     // A newer version follows in the list, or took this one's place.
@@ -62,7 +67,7 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
     const as = callerOf(entry)
     await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
     const peer = ports.findOpen(domain, as)
-    return peer === undefined ? unreached : await describe(peer, object, entry, ports)
+    return peer === undefined ? unreached : await describe(peer, { object, entry, cursor }, ports)
   } catch (thrown) {
     return leftAll(entry, thrown)
   }
@@ -70,8 +75,7 @@ export async function deliver(domain: Domain, entry: OutboxEntry, ports: Deliver
 
 async function describe(
   peer: Peer,
-  object: FmtpObject,
-  entry: OutboxEntry,
+  { object, entry, cursor }: { object: FmtpObject; entry: OutboxEntry; cursor: string | undefined },
   ports: DeliverPorts,
 ): Promise<Delivery> {
   const startMs = ports.clock.now()
@@ -80,7 +84,7 @@ async function describe(
     const results: Result[] = []
     for (let at = 0; at < entry.for.length; at += limits.recipients) {
       const some = entry.for.slice(at, at + limits.recipients)
-      const answer = await peer.describe({ object, for: some })
+      const answer = await peer.describe({ object, for: some, ...(cursor && { cursor }) })
       for (const to of some) results.push(resultIn(answer, to))
     }
     if (ports.isWatched)

@@ -3,9 +3,7 @@
  * written before each dial, so that a crash is no excuse to hammer it.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
-import type { Domain } from '../../schemas/names.ts'
 import { waitMs } from './schedule.ts'
 
 export interface Attempts {
@@ -31,8 +29,9 @@ export class Due {
   /** Failed attempts; `undefined` when the last one succeeded. */
   #attempts: Attempts | undefined
 
-  constructor(domain: Domain, ports: DuePorts) {
-    this.#key = keyOf.due(domain)
+  /** `key`: under which the schedule of the domain is kept. */
+  constructor(key: string, ports: DuePorts) {
+    this.#key = key
     this.#ports = ports
     const text = ports.store.database.get(this.#key)
     this.#attempts = text === undefined ? undefined : (JSON.parse(text) as Attempts)

@@ -7,12 +7,18 @@ import type { Domain } from '../../schemas/names.ts'
 
 const peersMost = 10_000
 
+export interface GreetingPorts {
+  readonly database: Database
+  readonly clock: Clock
+  /** Who was heard from since then is called; missing: in the last days. */
+  readonly sinceMs?: number
+}
+
 /** Calls the domains that were heard from in the last days, the latest first, some at a time. Whom it misses comes by itself. */
 export async function greetPeers(
   call: (domain: Domain) => Promise<unknown>,
-  { database, clock }: { readonly database: Database; readonly clock: Clock },
+  { database, clock, sinceMs = clock.now() - limits.peersMs }: GreetingPorts,
 ): Promise<void> {
-  const sinceMs = clock.now() - limits.peersMs
   const rows = await database.scan(rangeOf('peer'), { limit: peersMost })
   const recent = rows
     .filter(([, heardAt]) => Number(heardAt) >= sinceMs)

@@ -3,7 +3,7 @@
  * that nothing is promised that is not queued. Beside each entry stands what became of the object at that domain.
  */
 import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
+import { findRow, parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Append } from '../../objects/write.ts'
 import {
@@ -138,6 +138,23 @@ export function outboxWrites(
     queue(domain, object, to)
   }
   return { appends, puts }
+}
+
+/** Number of the last entry of a list that was queued before this time; 0 where none was. */
+export function numberBefore(list: ListName, atMs: number, store: Store): number {
+  let [low, high] = [0, store.database.head(list).number]
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if (findEntry(list, middle, store).atMs < atMs) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+
+/** An entry of a list by its number; `noEntry` where it can not be read. */
+export function findEntry(list: ListName, number: number, { database }: Store): OutboxEntry {
+  const text = database.get(keyOf.entry(list, number))
+  return (text === undefined ? undefined : findRow<OutboxEntry>(text)) ?? noEntry
 }
 
 /** The list in which an entry of a row stands. */

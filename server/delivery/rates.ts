@@ -6,6 +6,7 @@ import { findIpBytes } from '../../routing/ip.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
+import type { LimitName, Refusals } from './refusals.ts'
 
 export interface RatesOptions {
   readonly perSecond: number
@@ -15,12 +16,19 @@ export interface RatesOptions {
   readonly clock: Clock
   /** True for a domain that a user of ours has written to, or has on the whitelist. */
   isKnown(domain: string): Promise<boolean>
+  /** True for a domain that was heard for the first time less than a day ago. */
+  isNew(domain: string): boolean
+  readonly refusals: Refusals
 }
 
 /** Takes back a try that turned out to be right: only false ones count. */
 export type Forgive = () => Promise<void>
 
 export interface Rates {
+  /** True for an address that no limit counts for. */
+  isExempt(remote: string): boolean
+  /** The error of a limit that is kept elsewhere. It is counted. */
+  refuse(limit: LimitName, who: string, retryAfterMs: number): FmtpError
   /** Counts one object of a domain. @throws {FmtpError} FMTP_RATE with retryAfterMs */
   spendObject(domain: string, remote: string): Promise<void>
   /** Counts one request of somebody unproven. @throws {FmtpError} FMTP_RATE with retryAfterMs */
@@ -37,9 +45,10 @@ const networkFactor = 5
 const remotesMost = 10_000
 
 export function createRates(options: RatesOptions): Rates {
-  const { perSecond, burst, clock } = options
+  const { perSecond, burst, clock, refusals } = options
   const duration = burst / perSecond
   const objects = new RateLimiterMemory({ points: burst, duration })
+  const young = new RateLimiterMemory({ points: Math.ceil(burst / limits.newPeerShare), duration })
   const networks = new RateLimiterMemory({ points: burst * networkFactor, duration })
   const requests = new RateLimiterMemory({ points: limits.guestRequestsPerMinute, duration: 60 })
   const tries = [
@@ -58,19 +67,37 @@ export function createRates(options: RatesOptions): Rates {
     }
   }
 
+  function refuse(limit: LimitName, who: string, retryAfterMs: number): FmtpError {
+    refusals.note(limit, who)
+    return new FmtpError('FMTP_RATE', `${limit} ${who}`, { retryAfterMs })
+  }
+
+  async function spend(limit: LimitName, limiter: RateLimiterMemory, who: string, key = who): Promise<void> {
+    try {
+      await limiter.consume(key)
+    } catch (thrown) {
+      if (!(thrown instanceof RateLimiterRes)) throw thrown
+      throw refuse(limit, who, Math.max(1, thrown.msBeforeNext))
+    }
+  }
+
   return {
+    isExempt,
+    refuse,
     async spendObject(domain, remote) {
       if (isExempt(remote) || (await options.isKnown(domain))) return
-      await spend(objects, domain)
-      await spend(networks, networkOf(remote))
+      if (options.isNew(domain)) await spend('newPeerObjects', young, domain)
+      else await spend('peerObjects', objects, domain)
+      await spend('networkObjects', networks, networkOf(remote))
     },
     async spendRequest(remote) {
-      if (!isExempt(remote)) await spend(requests, remote)
+      if (!isExempt(remote)) await spend('guestRequests', requests, hostOf(remote))
     },
     async spendTry(remote, address) {
       if (isExempt(remote)) return async () => undefined
-      for (const limiter of tries) await spend(limiter, `ip ${remote}`)
-      const keys = [`ip ${remote}`, `account ${address}`]
+      const host = hostOf(remote)
+      for (const limiter of tries) await spend('tries', limiter, host, `ip ${host}`)
+      const keys = [`ip ${host}`, `account ${address}`]
       const over = await Promise.all(tries.map(limiter => isOver(limiter, `account ${address}`)))
       if (over.includes(true)) await clock.sleep(limits.trySlowMs)
       return async () => {
@@ -95,15 +122,6 @@ function exemption(exempt: readonly string[]): (remote: string) => boolean {
   }
 }
 
-async function spend(limiter: RateLimiterMemory, key: string): Promise<void> {
-  try {
-    await limiter.consume(key)
-  } catch (thrown) {
-    if (!(thrown instanceof RateLimiterRes)) throw thrown
-    throw new FmtpError('FMTP_RATE', key, { retryAfterMs: Math.max(1, thrown.msBeforeNext) })
-  }
-}
-
 function blockListOf(networks: readonly string[]): BlockList {
   const list = new BlockList()
   for (const network of networks) {
@@ -113,11 +131,28 @@ function blockListOf(networks: readonly string[]): BlockList {
   return list
 }
 
-/** The /24 or /48 that an address is in, as text. An IPv4 address that came in IPv6's clothes is one all the same. */
+/** The /24 or /48 that an address is in. */
 function networkOf(remote: string): string {
-  const octets = findIpBytes(remote) ?? []
+  return prefixOf(remote, 24, 48)
+}
+
+/** What counts as one host: an IPv4 address, or the /64 that every line with IPv6 has. What is no address stands for itself. */
+export function hostOf(remote: string): string {
+  return prefixOf(remote, 32, 64)
+}
+
+/** The network of so many bits that an address is in. An IPv4 address that came in IPv6's clothes is one all the same. */
+function prefixOf(remote: string, bitsOf4: number, bitsOf6: number): string {
+  const octets = findIpBytes(remote)
+  if (octets === undefined) return remote
   const isMapped =
     octets.length === 16 && octets.slice(0, 10).every(octet => octet === 0) && octets[10] === 255
-  if (isMapped) return octets.slice(12, 15).join('.')
-  return octets.slice(0, octets.length === 4 ? 3 : 6).join('.')
+  const own = isMapped ? octets.slice(12) : octets
+  const bits = own.length === 4 ? bitsOf4 : bitsOf6
+  const kept = own.map((octet, at) => (at < bits / 8 ? octet : 0))
+  if (own.length === 4) return bits === 32 ? kept.join('.') : `${kept.join('.')}/${bits}`
+  const words = Array.from({ length: bits / 16 }, (_, at) =>
+    (256 * (kept[2 * at] ?? 0) + (kept[2 * at + 1] ?? 0)).toString(16),
+  )
+  return `${words.join(':')}::/${bits}`
 }

@@ -127,7 +127,9 @@ export function createReports(ports: ReportPorts): Reports {
     const report = describe(sealed, before, 'made', store)
     const boxed = store.findBoxedText(author, id)
     const isOther = isOtherThan(sealed, before)
-    box(report, sealed.object, { address: author, bytes: 0, nowMs, boxed, isOther }, store.database)
+    // It takes room as all that others bring, and comes into a full box as well.
+    const bytes = sealed.atRest.length
+    box(report, sealed.object, { address: author, bytes, nowMs, boxed, isOther }, store.database)
     addTo(report, write)
     return report
   }

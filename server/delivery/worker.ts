@@ -3,6 +3,7 @@
  * and its two lists from their cursors, of which that of messages goes first. What is about one object waits by itself and
  * blocks nothing; a domain that can not be reached has one schedule for all.
  */
+import { keyOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
@@ -15,7 +16,7 @@ import { type DeliverPorts, type Delivery, deliver, type Said } from './deliver.
 import { Due } from './due.ts'
 import { Lane, type Work } from './lane.ts'
 import { tellLate } from './late.ts'
-import { callerOf, type OutboxEntry, sorts, type Trying } from './outbox.ts'
+import { callerOf, findEntry, numberBefore, type OutboxEntry, sorts, type Trying } from './outbox.ts'
 import type { Reports } from './reports.ts'
 import type { Failed } from './retries.ts'
 
@@ -73,15 +74,39 @@ export class Worker {
       const lane: Lane = new Lane(sort, domain, { ...ports, onError, onFailed })
       return lane
     })
-    this.#due = new Due(domain, ports)
+    this.#due = new Due(keyOf.due(domain), ports)
     this.#loop = this.#run()
   }
 
   /** There may be something to do. `isBack`: the domain was heard from, so waiting for it ends. */
   wake(isBack: boolean): void {
     if (isBack) this.#isBack = true
-    this.#woken.abort()
+    // With a reason, because an error is made where none is given, and that with every message.
+    this.#woken.abort('woken')
     this.#change()
+  }
+
+  /** Number of the last message up to which all are settled. */
+  get settled(): number {
+    return this.#messages.cursor.done
+  }
+
+  get #messages(): Lane {
+    return this.#lanes[0] as Lane
+  }
+
+  /**
+   * Delivers once more what stands behind this number of the messages (protocol §10.6), and of the other list what was queued
+   * since. Resolves when that is on the disk.
+   */
+  async resend(number: number): Promise<void> {
+    const { store } = this.#ports
+    const { atMs } = findEntry(this.#messages.list, number + 1, store)
+    const written = this.#lanes.map(({ list, cursor }) =>
+      cursor.moveBack(list === this.#messages.list ? number : numberBefore(list, atMs, store)),
+    )
+    this.wake(true)
+    await Promise.all(written)
   }
 
   async close(): Promise<void> {
@@ -260,7 +285,10 @@ export class Worker {
   /** True when the work is settled, or waits by itself. Never throws. */
   async #carry(work: Work): Promise<boolean> {
     try {
-      return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports))
+      // Peers know one list, that of messages.
+      const { lane, number } = work
+      const cursor = lane === this.#messages ? lane.cursor.textOf(number) : undefined
+      return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports, cursor))
     } catch (thrown) {
       this.#noteError(thrown)
       if (work.retry !== undefined) work.lane.retries.giveBack(work.retry)

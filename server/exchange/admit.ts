@@ -3,6 +3,7 @@
  * verified; the answer is given when it is on the disk.
  */
 
+import { groupIn } from '../../objects/addressees.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { maySee, type Sight } from '../../objects/disclosure.ts'
@@ -10,6 +11,7 @@ import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
 import { findPlace } from '../../objects/place.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
+import { queuePulls } from '../../objects/pulls.ts'
 import { isResealed, isSameVersion, keepSeal } from '../../objects/resealed.ts'
 import {
   atRestText,
@@ -25,9 +27,10 @@ import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { domainOf, type Name, ownerOf } from '../../schemas/names.ts'
+import { type Address, type Domain, domainOf, type Name, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
+import type { Report } from '../../schemas/report.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import { type Judgement, judge } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
@@ -50,6 +53,8 @@ export interface AdmitPorts extends TakingPorts {
   /** Throws FMTP_FULL where the disk has no room for what is new. */
   requireRoom(): void
   onDecision(decision: AdmitDecision): void
+  /** Blobs of a domain were queued to be pulled. */
+  onPulls(domain: Domain): void
 }
 
 /** One line of the log: what became of an object for one recipient, and why. */
@@ -63,7 +68,8 @@ export interface AdmitDecision {
   readonly ms: number
 }
 
-export type Admit = (frame: DescribeFrame, standing: Standing) => Promise<Answer>
+/** `chars`: length of the text that the frame was read from, where it was. */
+export type Admit = (frame: DescribeFrame, standing: Standing, chars?: number) => Promise<Answer>
 
 interface Judged {
   readonly recipient: Name
@@ -136,6 +142,15 @@ export function createAdmit(ports: AdmitPorts): Admit {
       : verified
   }
 
+  /** A report is taken from a group about a post for it that is here: nobody else owes one. @throws {FmtpError} FMTP_NOT_OWED */
+  function checkOwed(object: FmtpObject): void {
+    if (object.kind !== 'report' || object.deleted === true) return
+    const { about } = object as Report
+    const post = store.findObject(about)
+    if (post === undefined || !groupIn(post).includes(object.owner as Address))
+      throw new FmtpError('FMTP_NOT_OWED', `${object.owner} about ${about}`)
+  }
+
   /** @throws {FmtpError} FMTP_TOO_OLD, FMTP_BAD_OBJECT, FMTP_PARENT */
   function checkSuccession({ verified, before }: Coming): void {
     const { object } = verified
@@ -162,16 +177,19 @@ export function createAdmit(ports: AdmitPorts): Admit {
       return { recipient, boxed, forwardedBy }
     })
     take(change, coming, takers, ports)
+    const home = domainOf(object.owner as Name)
+    const hasPulls = !ports.isOwnDomain(home) && queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
     if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
       change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
     const [isWritten] = await store.database.commit([change])
+    if (isWritten === true && hasPulls) ports.onPulls(home)
     return isWritten === true
   }
 
-  return async (frame, standing) => {
+  return async (frame, standing, chars) => {
     const startMs = ports.clock.now()
-    checkSize(frame.object, ports.objectBytes)
+    checkSize(frame.object, ports.objectBytes, chars)
     const object = ports.kinds.parseObject(frame.object)
     if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
     const recipients = (frame.for ?? []) as Name[]
@@ -194,6 +212,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
+    if (known === undefined) checkOwed(object)
     // A tombstone makes room.
     if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
     const verified =
@@ -272,8 +291,15 @@ export function checkCount(recipients: readonly string[], most: number): void {
     throw new FmtpError('FMTP_TOO_MANY_RECIPIENTS', `${recipients.length} recipients`)
 }
 
-/** An object's bytes count without the frame around it. */
-export function checkSize(object: object, most: number): void {
+/** `9e15` becomes sixteen digits, and no other text grows more when it is read and written. */
+const bytesOfChar = 4
+
+/**
+ * An object's bytes count without the frame around it, whose text most objects need not be written for again.
+ * @throws {FmtpError} FMTP_OBJECT_TOO_LARGE
+ */
+export function checkSize(object: object, most: number, chars = Number.POSITIVE_INFINITY): void {
+  if (chars * bytesOfChar <= most) return
   const bytes = Buffer.byteLength(JSON.stringify(object))
   if (bytes > most) throw new FmtpError('FMTP_OBJECT_TOO_LARGE', `${bytes} bytes`)
 }

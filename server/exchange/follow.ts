@@ -19,9 +19,9 @@ export async function follow(
   read: (after: number) => Promise<number>,
 ): Promise<void> {
   let after = from
-  let woken = new AbortController()
-  const unwatch = ports.hints.watch(list, () => woken.abort())
-  signal.addEventListener('abort', () => woken.abort(), { once: true })
+  const alarm = new Alarm()
+  const unwatch = ports.hints.watch(list, () => alarm.ring())
+  void ringNowAndThen(alarm, ports, signal)
   try {
     while (!signal.aborted) {
       try {
@@ -32,11 +32,48 @@ export async function follow(
         await ports.clock.sleep(againMs, signal)
         continue
       }
-      if (signal.aborted) break
-      if (!woken.signal.aborted) await ports.clock.sleep(ports.followMs, woken.signal)
-      woken = new AbortController()
+      if (!signal.aborted) await alarm.rung()
     }
   } finally {
     unwatch()
+    alarm.end()
+  }
+}
+
+/** A hint may be lost; and it wakes who waits for ever when there is nothing to wait for any more. */
+async function ringNowAndThen(
+  alarm: Alarm,
+  { clock, followMs }: { readonly clock: Clock; readonly followMs: number },
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted && !alarm.isOver) {
+    await clock.sleep(followMs, signal)
+    alarm.ring()
+  }
+}
+
+/** Wakes one who waits. It is rung with every message, and so is no signal: to abort one costs more than a read. */
+class Alarm {
+  #isOver = false
+  #wake: () => void = () => undefined
+
+  /** True when nobody will wait any more. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
+
+  ring(): void {
+    this.#wake()
+  }
+
+  /** Resolves when it is rung. What was rung before, the list's head tells. */
+  rung(): Promise<void> {
+    return new Promise(resolve => {
+      this.#wake = resolve
+    })
   }
 }

@@ -103,9 +103,9 @@ export function createLists(ports: ListsPorts): RevealList {
     return ports.isOpen(object.owner as Address, viewers) ? object : undefined
   }
 
+  /** Gives the characters that it took. */
   function hand({ inquiry }: Reading, object: FmtpObject, cursor: string): number {
-    inquiry.describe({ object, cursor })
-    return JSON.stringify(object).length
+    return inquiry.describe({ object, cursor })
   }
 
   /**

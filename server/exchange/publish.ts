@@ -34,6 +34,7 @@ import { refusedRow } from '../delivery/results.ts'
 import { readHolders } from '../delivery/states.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
+import type { CountRecipients } from './first-recipients.ts'
 import { judge } from './judge.ts'
 import { checkOffered } from './offered.ts'
 import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
@@ -53,6 +54,8 @@ export interface PublishPorts extends TakingPorts, OfficePorts, DraftPorts {
   ): Promise<string | undefined>
   /** Throws FMTP_FULL where the disk has no room for what is new. */
   requireRoom(): void
+  /** Counts whom the author writes to for the first time. Throws FMTP_RATE where these are too many for a day. */
+  readonly countRecipients: CountRecipients
   onPublished(record: {
     readonly id: string
     readonly kind: string
@@ -69,15 +72,24 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-interface Writing {
-  readonly replaces?: number | undefined
-  /** Whose word it is; missing: an account is erased, and nobody says anything. */
-  readonly author?: Address
+/** How a frame of an author came. */
+export interface PublishedFrom {
+  /** IP address of the client. */
+  readonly remote: string
+  /** Length of the text that the frame was read from. */
+  readonly chars?: number | undefined
+}
+
+/** Whose word a version is; missing where an account is erased, and nobody says anything. */
+interface Saying {
+  readonly author: Address
+  readonly remote: string
+  readonly replaces: number | undefined
 }
 
 export interface Publish {
   /** `author` is whom the session proved to be. */
-  (frame: DescribeFrame, author: Address): Promise<Answer>
+  (frame: DescribeFrame, author: Address, from: PublishedFrom): Promise<Answer>
   /**
    * Puts a tombstone in the place of an object of an account that was deleted, or of a group in the name of its moderator. True
    * where it is new.
@@ -171,12 +183,12 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   /** `undefined` where another version came meanwhile: look again. */
-  async function write(finished: Finished, by: Writing): Promise<Result[] | undefined> {
+  async function write(finished: Finished, saying?: Saying): Promise<Result[] | undefined> {
     const { verified, before, founding } = finished
     const { object } = verified
-    checkVersion(verified, before?.object, by.replaces)
+    checkVersion(verified, before?.object, saying?.replaces)
     // What waits under a parent that says otherwise is erased all the same.
-    if (by.author !== undefined) checkPlace(object)
+    if (saying !== undefined) checkPlace(object)
     checkCount(recipientsOf(object), ports.recipients)
     const holders = before === undefined ? [] : await readHolders(object.id, store)
     const recipients = recipientsOf(object, before?.object, holders)
@@ -190,7 +202,7 @@ export function createPublish(ports: PublishPorts): Publish {
     }
     addTo(change, await userWriteOf(object, before?.object))
     // From here to the commit nobody comes between: who is gone by now has nothing behind it.
-    if (by.author !== undefined) accounts.leavers.requireHere(by.author)
+    if (saying !== undefined) accounts.leavers.requireHere(saying.author)
     boxForOwner(change, { verified, before })
     const { results, takers } = judgeLocally(verified, local)
     take(change, { verified, before }, takers, ports)
@@ -201,6 +213,10 @@ export function createPublish(ports: PublishPorts): Publish {
       const author = accounts.findView(object.owner as Address)
       const nowMs = clock.now()
       addTo(change, outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined }))
+    }
+    if (saying !== undefined) {
+      const from = { before: before?.object, remote: saying.remote }
+      addTo(change, ports.countRecipients(object, recipients, from))
     }
     const [isWritten] = await store.database.commit([change])
     if (object.kind === 'user') accounts.forget(object.owner as Name)
@@ -237,7 +253,7 @@ export function createPublish(ports: PublishPorts): Publish {
     return untilWritten(async () => {
       const finished = tombstoneOf(id, author)
       if (finished === undefined) return false
-      const results = await write(finished, {})
+      const results = await write(finished)
       if (results === undefined) return undefined
       const { kind, owner } = finished.verified.object
       ports.onPublished({ id, kind, owner, results, ms: clock.now() - startMs })
@@ -245,10 +261,14 @@ export function createPublish(ports: PublishPorts): Publish {
     })
   }
 
-  const publish = async (frame: DescribeFrame, author: Address): Promise<Answer> => {
+  const publish = async (
+    frame: DescribeFrame,
+    author: Address,
+    { remote, chars }: PublishedFrom,
+  ): Promise<Answer> => {
     const startMs = clock.now()
     accounts.leavers.requireHere(author)
-    checkSize(frame.object, ports.objectBytes)
+    checkSize(frame.object, ports.objectBytes, chars)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
     return untilWritten(async () => {
@@ -257,7 +277,7 @@ export function createPublish(ports: PublishPorts): Publish {
       checkOffered(finished.verified.object, author)
       // A tombstone makes room.
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
-      const results = await write(finished, { replaces: frame.replaces, author })
+      const results = await write(finished, { author, remote, replaces: frame.replaces })
       // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) return undefined
       const { id, version, kind, owner } = finished.verified.object

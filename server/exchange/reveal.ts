@@ -18,7 +18,9 @@ import type { FmtpObject } from '../../schemas/object.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import { readResults } from '../delivery/results.ts'
+import { absent, type BlobReveal } from './blob-reveal.ts'
 import { createLists } from './lists.ts'
+import type { Pull } from './pull.ts'
 import type { Standing } from './standing.ts'
 import type { FindView } from './views.ts'
 
@@ -29,12 +31,15 @@ export interface RevealPorts {
   readonly lookup: Lookup
   /** The view of a user of ours that all these viewers may have. */
   readonly findView: FindView
+  readonly revealBlob: BlobReveal
   readonly hints: Hints
   readonly clock: Clock
   /** How often a follower looks at its list without a hint, ms. */
   readonly followMs: number
   /** Counts a request of a guest. Throws FMTP_RATE where there are too many from one address. */
   spendRequest(remote: string): Promise<void>
+  /** A peer asks for what waits for it. */
+  readonly pull: Pull
   /** A follow ended because its list could not be read. */
   onFollowFailed(thrown: unknown): void
 }
@@ -128,20 +133,23 @@ export function createReveal(ports: RevealPorts): Reveal {
   })
 
   const reveal = async (inquiry: Inquiry, standing: Standing): Promise<Answer> => {
-    const { address, id, list } = inquiry.request
+    const { address, id, list, blob } = inquiry.request
     if ([address, id, list].filter(each => each !== undefined).length !== 1) {
       throw new FmtpError('FMTP_BAD_FRAME', 'one of address, id, list')
     }
+    if (blob !== undefined && id === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a blob needs an id')
     if (standing.role === 'guest') await ports.spendRequest(standing.remote)
+    if (list?.of === 'outbox') return ports.pull(inquiry.request, standing)
     if (list !== undefined) return revealList(list, inquiry, standing, viewersOf(standing, inquiry.request))
+    if (blob !== undefined)
+      return ports.revealBlob({ blob, id: id as ObjectId }, inquiry, {
+        standing,
+        viewers: viewersOf(standing, inquiry.request),
+      })
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)
   }
   return Object.assign(reveal, { findFor })
-}
-
-function absent(): Answer {
-  return { ...failureAnswer(new FmtpError('FMTP_ABSENT')), outcome: 'absent' }
 }
 
 /** Users that a session speaks for in a request (protocol §9.3). */

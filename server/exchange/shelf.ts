@@ -4,16 +4,19 @@
  */
 
 import { timingSafeEqual } from 'node:crypto'
-import type { Attached } from '../../objects/attached.ts'
+import { type Attached, isProven } from '../../objects/attached.ts'
 import type { Blobs } from '../../objects/blobs.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import { partialName } from '../../objects/partials.ts'
+import { pullKeyOf } from '../../objects/pulls.ts'
+import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import { untilWritten } from '../../objects/until-written.ts'
 import { hasEnded } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address, ObjectId } from '../../schemas/names.ts'
+import { type Address, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
 
 export interface ShelfPorts {
   readonly store: Store
@@ -25,8 +28,8 @@ export interface ShelfPorts {
   requireRoom(bytes: number): void
   /** Throws FMTP_ACCOUNT_GONE of a user whose account was deleted. */
   requireHere(user: Address): void
-  /** Whether this viewer, or a guest, may see an object. */
-  maySee(id: ObjectId, viewer: Address | undefined): boolean
+  /** Whether all of these viewers, or where there are none a guest, may see an object. */
+  maySee(id: ObjectId, viewers: readonly string[]): boolean
 }
 
 export interface FoundBlob {
@@ -44,6 +47,12 @@ export interface Shelf {
   put(sha256: string, user: Address, upload: Upload): Promise<boolean>
   /** A blob for who knows its secret or may see an object that names it. */
   find(sha256: string, by: Asker): Promise<FoundBlob | undefined>
+  /** The same for the sake of one object. */
+  findAs(sha256: string, id: ObjectId, by: Asker): Promise<FoundBlob | undefined>
+  /** An object of another domain for whose sake this asker may have the blob, once it has come from there. */
+  findComing(sha256: string, by: Asker): Promise<ObjectId | undefined>
+  /** Whether this asker may have the blob for the sake of that object, whether it came or not. */
+  mayHaveFor(sha256: string, id: ObjectId, by: Asker): boolean
   read: Blobs['read']
   /** The text of the blob's key, where its author has it or may have it. */
   findFor(
@@ -62,7 +71,8 @@ export interface Upload {
 
 export interface Asker {
   readonly secret: string | undefined
-  readonly viewer: Address | undefined
+  /** Who will see it: all of them must be allowed to. None: a guest. */
+  readonly viewers: readonly string[]
 }
 
 /** Objects that are looked at for one question about a blob. */
@@ -81,14 +91,21 @@ export function createShelf(ports: ShelfPorts): Shelf {
     return rows.map(([key, value]) => [lastPart(key) as ObjectId, JSON.parse(value) as Attached])
   }
 
-  async function findClaim(sha256: string, { secret, viewer }: Asker): Promise<Attached | undefined> {
-    for (const [id, claim] of await claimsOn(sha256)) {
-      if (claim.isProven !== true) continue
-      const isTold = secret !== undefined && claim.secret !== undefined && isSame(secret, claim.secret)
-      if (isTold && !isOver(id)) return claim
-      if (ports.maySee(id, undefined) || (viewer !== undefined && ports.maySee(id, viewer))) return claim
-    }
+  async function findClaim(sha256: string, asker: Asker): Promise<Attached | undefined> {
+    for (const [id, claim] of await claimsOn(sha256))
+      if (isProven(sha256, id, claim, database) && mayHave(id, claim, asker)) return claim
     return undefined
+  }
+
+  function mayHave(id: ObjectId, claim: Attached, { secret, viewers }: Asker): boolean {
+    const isTold = secret !== undefined && claim.secret !== undefined && isSame(secret, claim.secret)
+    if (isTold && !isOver(id)) return true
+    return ports.maySee(id, []) || (viewers.length > 0 && ports.maySee(id, viewers))
+  }
+
+  function claimOf(sha256: string, id: ObjectId): Attached | undefined {
+    const text = database.get(keyOf.attached(sha256, id))
+    return text === undefined ? undefined : parseRow<Attached>(text)
   }
 
   /** Who has the secret of something that has ended has nothing. */
@@ -149,7 +166,10 @@ export function createShelf(ports: ShelfPorts): Shelf {
   }
 
   async function find(sha256: string, asker: Asker): Promise<FoundBlob | undefined> {
-    const claim = await findClaim(sha256, asker)
+    return describeBlob(sha256, await findClaim(sha256, asker))
+  }
+
+  async function describeBlob(sha256: string, claim: Attached | undefined): Promise<FoundBlob | undefined> {
     if (claim === undefined) return undefined
     const bytes = await blobs.findBytes(sha256)
     if (bytes === undefined) return undefined
@@ -165,7 +185,19 @@ export function createShelf(ports: ShelfPorts): Shelf {
       if (Number(since) > untilMs) continue
       if (await removeLoose(lastPart(key), since)) removed++
     }
+    await forgetPartials()
     return removed
+  }
+
+  /** Of what is not to come any more nothing stays. */
+  async function forgetPartials(): Promise<void> {
+    const rows = await database.scan(rangeOf('pull'), { limit: sweptMost })
+    if (rows.length === sweptMost) return
+    const names = rows.map(([key]) => {
+      const { sha256, id } = pullKeyOf(key)
+      return partialName(sha256, domainOf(ownerOf(id as ObjectId)))
+    })
+    await blobs.keepPartials(new Set(names))
   }
 
   /** Says first that it is coming, so that nobody names the blob from then on; then looks, then removes. */
@@ -209,8 +241,22 @@ export function createShelf(ports: ShelfPorts): Shelf {
       const text = database.get(keyOf.blob(sha256))
       if (text === undefined) return undefined
       const hasUploaded = database.get(keyOf.uploaded(sha256, author)) !== undefined
-      const mayHave = hasUploaded || (await findClaim(sha256, { secret, viewer: author })) !== undefined
-      return mayHave ? text : undefined
+      const mayName = hasUploaded || (await findClaim(sha256, { secret, viewers: [author] })) !== undefined
+      return mayName ? text : undefined
+    },
+    findAs(sha256, id, asker) {
+      const claim = claimOf(sha256, id)
+      const isGiven =
+        claim !== undefined && isProven(sha256, id, claim, database) && mayHave(id, claim, asker)
+      return describeBlob(sha256, isGiven ? claim : undefined)
+    },
+    async findComing(sha256, asker) {
+      const claims = await claimsOn(sha256)
+      return claims.find(([id, claim]) => claim.isProven !== true && mayHave(id, claim, asker))?.[0]
+    },
+    mayHaveFor(sha256, id, asker) {
+      const claim = claimOf(sha256, id)
+      return claim !== undefined && mayHave(id, claim, asker)
     },
     sweep,
   }

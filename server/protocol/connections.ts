@@ -1,12 +1,20 @@
 /** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
 import type { Peer, Peers } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
 import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import { hostOf } from '../delivery/rates.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {
   /** Sessions that a domain nobody here writes to may hold at once. */
   readonly sessionsPerPeer: number
+  /** Connections that others may hold at once from one host. */
+  readonly connectionsPerHost: number
+  /** True for an address that no limit counts for. */
+  isExempt(remote: string): boolean
+  /** An error that says when to come again; it is counted. */
+  refuse(limit: 'peerSessions' | 'hostConnections', who: string, retryAfterMs: number): FmtpError
   /** True for a domain that somebody here has written to, or has on the whitelist. */
   isKnown(domain: string): Promise<boolean>
 }
@@ -15,6 +23,11 @@ export class Connections implements Peers {
   readonly #options: ConnectionsOptions
   readonly #sessions = new Set<Session>()
   readonly #named = new Map<Name, Set<Session>>()
+  /** How many of the named are of a domain. */
+  readonly #domains = new Counter()
+  /** How many others hold from a host, and from which host each comes. */
+  readonly #hosts = new Counter()
+  readonly #hostOf = new WeakMap<Session, string>()
   #isClosed = false
 
   constructor(options: ConnectionsOptions) {
@@ -29,6 +42,19 @@ export class Connections implements Peers {
     return newest
   }
 
+  /** Keeps a session that another side opened, unless there are too many from its host. */
+  accept(session: Session): void {
+    const host = hostOf(session.remote)
+    const { connectionsPerHost, isExempt, refuse } = this.#options
+    if (this.#hosts.of(host) >= connectionsPerHost && !isExempt(session.remote))
+      return session.close(refuse('hostConnections', host, limits.sessionRetryMs))
+    if (session.isOpen) {
+      this.#hosts.add(host, 1)
+      this.#hostOf.set(session, host)
+    }
+    this.add(session)
+  }
+
   /** Keeps a session. One that comes after all were closed is closed too. */
   add(session: Session): void {
     if (this.#isClosed) return session.close()
@@ -40,20 +66,26 @@ export class Connections implements Peers {
     const standing = session.standing
     if (standing === undefined || standing.role === 'guest' || standing.role === 'client') return
     const { name } = standing
-    const isFull = (): boolean => (this.#named.get(name)?.size ?? 0) >= this.#options.sessionsPerPeer
+    if (this.#named.get(name)?.has(session) === true) return
+    const domain = domainOf(name)
+    const { sessionsPerPeer, isKnown, isExempt, refuse } = this.#options
+    const isFull = (): boolean => this.#domains.of(domain) >= sessionsPerPeer && !isExempt(session.remote)
     // Looked at again afterwards: others may have come meanwhile.
-    if (isFull() && !(await this.#options.isKnown(domainOf(name))) && isFull())
-      throw new FmtpError('FMTP_RATE', `${name} has ${this.#named.get(name)?.size} sessions`)
+    if (isFull() && !(await isKnown(domain)) && isFull())
+      throw refuse('peerSessions', domain, limits.sessionRetryMs)
     if (!session.isOpen) return
+    this.#domains.add(domain, 1)
     this.#named.set(name, (this.#named.get(name) ?? new Set()).add(session))
   }
 
   remove(session: Session): void {
     this.#sessions.delete(session)
+    const host = this.#hostOf.get(session)
+    if (host !== undefined && this.#hostOf.delete(session)) this.#hosts.add(host, -1)
     const standing = session.standing
     if (standing === undefined || standing.role === 'guest') return
     const named = this.#named.get(standing.name)
-    named?.delete(session)
+    if (named?.delete(session) === true) this.#domains.add(domainOf(standing.name), -1)
     if (named?.size === 0) this.#named.delete(standing.name)
   }
 
@@ -77,5 +109,20 @@ export class Connections implements Peers {
   closeAll(): void {
     this.#isClosed = true
     for (const session of [...this.#sessions]) session.close()
+  }
+}
+
+/** Numbers by name, without those that are zero. */
+class Counter {
+  readonly #numbers = new Map<string, number>()
+
+  of(name: string): number {
+    return this.#numbers.get(name) ?? 0
+  }
+
+  add(name: string, by: number): void {
+    const number = this.of(name) + by
+    if (number <= 0) this.#numbers.delete(name)
+    else this.#numbers.set(name, number)
   }
 }

@@ -22,6 +22,7 @@ export interface DeskPorts {
 }
 
 const publishedMost = 4096
+const blobsMost = 4
 
 export class Desk {
   readonly #ports: DeskPorts
@@ -31,6 +32,8 @@ export class Desk {
   #turn: Promise<unknown> = Promise.resolve()
   #follows = 0
   #boxFollows = 0
+  #blobs = 0
+  readonly #blobWaiters: (() => void)[] = []
 
   constructor(ports: DeskPorts, remote: string) {
     this.#ports = ports
@@ -48,22 +51,24 @@ export class Desk {
     return published === 'coming' || published === version
   }
 
-  async describe(frame: DescribeFrame, standing: Standing): Promise<Answer> {
+  /** `chars`: length of the frame's text. */
+  async describe(frame: DescribeFrame, standing: Standing, chars?: number): Promise<Answer> {
     try {
-      if (standing.role !== 'client') return await this.#ports.admit(frame, standing)
-      return await this.#publish(frame, standing.name)
+      if (standing.role !== 'client') return await this.#ports.admit(frame, standing, chars)
+      return await this.#publish(frame, standing.name, chars)
     } catch (thrown) {
       return this.#refuse('describe', thrown)
     }
   }
 
-  async #publish(frame: DescribeFrame, author: Address): Promise<Answer> {
+  async #publish(frame: DescribeFrame, author: Address, chars: number | undefined): Promise<Answer> {
     const { id } = frame.object as { id?: unknown }
-    if (typeof id !== 'string') return this.#ports.publish(frame, author)
+    const from = { remote: this.#remote, chars }
+    if (typeof id !== 'string') return this.#ports.publish(frame, author, from)
     // The box grows before the answer is here, and the version of a draft is known only from that.
     this.#published.set(id, 'coming')
     try {
-      const answer = await this.#ports.publish(frame, author)
+      const answer = await this.#ports.publish(frame, author, from)
       if (answer.version !== undefined) this.#published.set(id, answer.version)
       return answer
     } catch (thrown) {
@@ -75,9 +80,10 @@ export class Desk {
   async request(inquiry: Inquiry, standing: Standing): Promise<Answer> {
     try {
       const watched = this.#watched(inquiry, standing)
-      return await (inquiry.request.list === undefined
-        ? this.#ports.reveal(watched, standing)
-        : this.#list(watched, standing))
+      const { list, blob } = inquiry.request
+      if (list !== undefined) return await this.#list(watched, standing)
+      if (blob !== undefined) return await this.#blob(watched, standing)
+      return await this.#ports.reveal(watched, standing)
     } catch (thrown) {
       return this.#refuse('request', thrown)
     }
@@ -92,6 +98,18 @@ export class Desk {
     this.#turn = turn.catch(() => undefined)
     if (follow === true) this.#noteFollow(inquiry.signal, turn, list?.of === 'box')
     return turn
+  }
+
+  /** Few at once, for the same reason: each answer is large. */
+  async #blob(inquiry: Inquiry, standing: Standing): Promise<Answer> {
+    while (this.#blobs >= blobsMost) await new Promise<void>(resolve => this.#blobWaiters.push(resolve))
+    this.#blobs++
+    try {
+      return await this.#ports.reveal(inquiry, standing)
+    } finally {
+      this.#blobs--
+      this.#blobWaiters.shift()?.()
+    }
   }
 
   /** From the question on, so that nothing comes twice; to its end, or to its refusal. */
@@ -120,7 +138,7 @@ export class Desk {
       describe: query => {
         const { id, kind, contacts } = query.object as { id?: string; kind?: string; contacts?: unknown }
         log.debug({ id, kind, to, ...(contacts === undefined ? {} : { contacts }) }, 'described')
-        inquiry.describe(query)
+        return inquiry.describe(query)
       },
     }
   }
@@ -130,6 +148,8 @@ export class Desk {
     const error = toFmtpError(thrown)
     const { code, message: reason, cause } = error
     const record = { verb, remote: this.#remote, code, reason }
+    // Who is refused for coming too often must not fill the log: limits tell of themselves.
+    if (code === 'FMTP_RATE') return failureAnswer(error)
     if (code !== 'FMTP_INTERNAL') this.#ports.log.info(record, 'answer.refused')
     else {
       const stack = cause instanceof Error ? cause.stack : undefined

@@ -4,7 +4,7 @@
  */
 import type { Peer } from '../../routing/peer.ts'
 import { FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
-import type { Frame, HelloFrame, Verb } from '../../schemas/frame.ts'
+import type { DescribeFrame, Frame, GoodbyeFrame, HelloFrame, Verb } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain, Name } from '../../schemas/names.ts'
 import { findNumber } from '../../schemas/parse.ts'
@@ -25,6 +25,8 @@ import { type Call, Introduction, type IntroductionPorts } from './introduction.
 
 export interface SessionPorts extends IntroductionPorts, DeskPorts {
   readonly frameBytes: number
+  /** A server handed over what stands at this place of its outbox. */
+  onReceived(session: Session, cursor: string): void
   /** Rejects where this standing may not have another session. */
   onIdentified(session: Session): Promise<void>
   onClosed(session: Session): void
@@ -73,7 +75,7 @@ export class Session implements Peer {
         onPressure: () => this.#channel.pause(),
         onRelief: () => this.#channel.resume(),
         drained: () => this.#drained(),
-        answerDescribe: frame => this.#desk.describe(frame, requireStanding(this.#standing)),
+        answerDescribe: (frame, chars) => this.#answer(frame, chars),
         answerRequest: inquiry => this.#desk.request(inquiry, requireStanding(this.#standing)),
       },
       ports.window,
@@ -124,6 +126,11 @@ export class Session implements Peer {
     return this.#standing
   }
 
+  /** Address of the other side. */
+  get remote(): string {
+    return this.#channel.remote
+  }
+
   get host(): string {
     return this.#call?.host ?? this.#channel.remote
   }
@@ -153,6 +160,12 @@ export class Session implements Peer {
 
   request(query: RequestQuery): Promise<Reply> {
     return this.#alive(this.#pairing.request(query))
+  }
+
+  #answer(frame: DescribeFrame, chars: number | undefined): Promise<Answer> {
+    const standing = requireStanding(this.#standing)
+    if (frame.cursor !== undefined && standing.role === 'server') this.#ports.onReceived(this, frame.cursor)
+    return this.#desk.describe(frame, standing, chars)
   }
 
   /** A connection that leaves something unanswered is half dead: the next one who needs the peer calls anew. */
@@ -192,7 +205,7 @@ export class Session implements Peer {
       if (!allowed[frame.verb].includes(this.#state))
         throw new FmtpError(this.#refusalOf(frame.verb), `${frame.verb} in ${this.#state}`)
       if (frame.verb === 'hello') return this.#takeHello(frame)
-      if (frame.verb === 'goodbye') return this.#takeGoodbye(frame.code)
+      if (frame.verb === 'goodbye') return this.#takeGoodbye(frame)
       this.#pairing.take(frame, text.length)
     } catch (thrown) {
       this.#refuse(toFmtpError(thrown), findNumber(frame))
@@ -307,15 +320,16 @@ export class Session implements Peer {
       this.#fail(new FmtpError('FMTP_SLOW_READER'), true)
   }
 
-  #takeGoodbye(code: string | undefined): void {
-    this.#ports.log.info({ remote: this.#channel.remote, code }, 'goodbye')
-    this.#finish(goodbyeError(code))
+  #takeGoodbye(frame: GoodbyeFrame): void {
+    this.#ports.log.info({ remote: this.#channel.remote, code: frame.code }, 'goodbye')
+    this.#finish(goodbyeError(frame))
   }
 
   /** Says why, and closes. */
   #fail(error: FmtpError, isNow = false): void {
     if (!this.isOpen) return
-    this.#send({ verb: 'goodbye', code: error.code, text: error.text })
+    const { code, text, retryAfterMs } = error
+    this.#send({ verb: 'goodbye', code, text, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
     this.#finish(error, isNow)
   }
 

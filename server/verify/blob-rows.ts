@@ -6,7 +6,10 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Attached, attachedTo, type Pulled } from '../../objects/attached.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
+import { type Pull, pullKeyOf } from '../../objects/pulls.ts'
+import { findRow } from '../../objects/row.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 interface BlobRow {
@@ -44,6 +47,44 @@ export function checkUploaded(sight: Sight, key: string, value: string): void {
     const puts = [[keyOf.blob(sha256), JSON.stringify({ bytes, atMs: 0 })] as const]
     sight.find('entry-missing', keyOf.blob(sha256), `${address} has put it here`, { puts })
   }
+}
+
+/** A blob that came with an object of another domain takes room of a user, as long as the object names it. */
+export function checkPulled(sight: Sight, key: string, value: string): void {
+  const [sha256, id] = partsOf(key)
+  const pulled = findRow<Partial<Pulled>>(value)
+  const blob = findBlob(sight, sha256)
+  const seen = sight.findObject(id)
+  const address = pulled?.address
+  const isNamed = sight.isLost(id) || (seen !== undefined && attachedTo(seen.object).has(sha256))
+  if (!isNamed || blob === undefined || typeof address !== 'string' || !sight.isOurs(address)) {
+    // Without it nobody is given the blob for this object's sake, until it is asked for and comes again.
+    sight.stray(key, `${id} has no such blob, or it is nobody's`)
+    return
+  }
+  sight.addBytes(listOf.blobs(address), blob.bytes)
+  if (value === JSON.stringify({ address, bytes: blob.bytes })) return
+  const puts = [[key, JSON.stringify({ address, bytes: blob.bytes } satisfies Pulled)] as const]
+  sight.find('count-wrong', key, `says ${value.slice(0, 60)} of ${blob.bytes} bytes`, { puts })
+}
+
+/** Whose object has gone is dropped when its time comes. */
+export function checkPull(sight: Sight, key: string, value: string): void {
+  const [domain] = partsOf(key)
+  const { dueAtMs, sha256, id } = pullKeyOf(key)
+  if (!areWhole(dueAtMs) || keyOf.pull(domain, dueAtMs, sha256, id) !== key || !isIdOf(id, domain)) {
+    sight.stray(key, 'is no time and blob of an object from there')
+    return
+  }
+  const pull = findRow<Partial<Pull>>(value)
+  const { atMs, attempts, faults, firstAtMs = 0 } = pull ?? {}
+  if (areWhole(atMs, attempts, faults, firstAtMs)) return
+  const anew: Pull = { atMs: dueAtMs, attempts: 0, faults: 0 }
+  sight.find('entry-wrong', key, `says ${value.slice(0, 100)}`, { puts: [[key, JSON.stringify(anew)]] })
+}
+
+function isIdOf(id: string, domain: string): boolean {
+  return id.endsWith(`@${domain}`) || id.endsWith(`.${domain}`)
 }
 
 export function checkLoose(sight: Sight, key: string, value: string): void {
@@ -169,8 +210,10 @@ function putAside(folder: string, name: string): void {
 }
 
 async function isNamed(sight: Sight, sha256: string): Promise<boolean> {
-  for (const sort of ['uploaded', 'attached'] as const)
+  for (const sort of ['uploaded', 'pulled'] as const)
     if (await sight.hasRows(rangeOf(sort, sha256))) return true
+  for await (const rows of sight.snapshot.batches(rangeOf('attached', sha256)))
+    if (rows.some(([, value]) => findRow<Attached>(value)?.isProven === true)) return true
   return false
 }
 

@@ -1,7 +1,14 @@
 /** What is looked at in a row, by the first word of its key: each word of the table of keys has its check. */
 import type { Row } from '../../objects/engine.ts'
 import { keyOf } from '../../objects/layout.ts'
-import { checkBlob, checkBlobLeaving, checkLoose, checkUploaded } from './blob-rows.ts'
+import {
+  checkBlob,
+  checkBlobLeaving,
+  checkLoose,
+  checkPull,
+  checkPulled,
+  checkUploaded,
+} from './blob-rows.ts'
 import {
   checkAttached,
   checkBoxed,
@@ -17,6 +24,7 @@ import {
   checkCourier,
   checkDelivery,
   checkDue,
+  checkFrom,
   checkIntroduced,
   checkRetry,
   checkTime,
@@ -34,7 +42,9 @@ import {
   checkResealing,
   checkRetention,
   checkSkeleton,
+  checkStrangers,
   checkToken,
+  checkWrote,
   type FindDomainKey,
 } from './people-rows.ts'
 import { checkNewest } from './places.ts'
@@ -84,6 +94,9 @@ export function createChecks(
     attached: plain(checkAttached),
     blob: plain(checkBlob),
     uploaded: plain(checkUploaded),
+    pulled: plain(checkPulled),
+    pull: plain(checkPull),
+    away: plain(checkDue),
     loose: plain(checkLoose),
     'blob-leaving': plain(checkBlobLeaving),
     head: plain(checkHead),
@@ -97,6 +110,10 @@ export function createChecks(
     listed: plain(checkListed),
     skeleton: plain(checkSkeleton),
     token: plain(checkToken),
+    from: plain(checkFrom),
+    wrote: plain(checkWrote),
+    strangers: plain(checkStrangers),
+    met: plain(checkTime),
     introduced: plain(checkIntroduced),
     courier: plain(checkCourier),
     delivery: plain(checkDelivery),

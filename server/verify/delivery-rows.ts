@@ -3,6 +3,7 @@ import { entryOf, keyOf, type ListName } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { User } from '../../schemas/user.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
+import { readPlaces } from '../delivery/received.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const mendedMost = 10_000
@@ -101,6 +102,11 @@ export function checkDue(sight: Sight, key: string, value: string): void {
   const due = findRow<{ attempts?: number; firstAtMs?: number; dueAtMs?: number }>(value)
   if (due === undefined || !areWhole(due.attempts, due.firstAtMs, due.dueAtMs))
     sight.stray(key, 'says no time of the next attempt')
+}
+
+export function checkFrom(sight: Sight, key: string, value: string): void {
+  // Without a row all that is kept for us is asked for.
+  if (readPlaces(value) === undefined) sight.stray(key, 'says not what was received up to when')
 }
 
 export function checkTime(sight: Sight, key: string, value: string): void {

@@ -11,6 +11,7 @@ import { readJws, type Verifier } from '../../wire/jws.ts'
 import type { AccountRecord } from '../accounts/credentials.ts'
 import type { GoneRecord } from '../accounts/leavers.ts'
 import { listedDomains } from '../accounts/listed-domains.ts'
+import { readStrangers } from '../exchange/first-recipients.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const sha256Chars = 43
@@ -115,6 +116,18 @@ export function checkToken(sight: Sight, key: string, value: string): void {
   const isRight = token !== undefined && sha256.length === sha256Chars && areWhole(token.expiresAtMs)
   if (!isRight || !sight.isOurs(String(token.address)))
     sight.stray(key, 'is a link for nobody; make a new one with: fmtp serve --link')
+}
+
+/** Without a row the next message is counted as the first, so that it need not be found. */
+export function checkWrote(sight: Sight, key: string): void {
+  const [address, recipient = ''] = partsOf(key)
+  if (requireUser(sight, key, address) && recipient === '') sight.stray(key, 'names no recipient')
+}
+
+export function checkStrangers(sight: Sight, key: string, value: string): void {
+  const [address] = partsOf(key)
+  if (requireUser(sight, key, address) && readStrangers(value) === undefined)
+    sight.stray(key, 'says no day and number')
 }
 
 /** Domain keys of ours, also those that signed once and are deleted. */

@@ -18,6 +18,8 @@ export interface WebPorts {
   readonly shelf: Shelf
   readonly clock: Clock
   readonly log: Log
+  /** Has a blob come from the home of an object that names it. @throws {FmtpError} why it does not */
+  bring(sha256: string, id: ObjectId): Promise<void>
   /** True: a proxy says who asks, in the last address of X-Forwarded-For. */
   readonly isBehindProxy: boolean
   /** Counts a request of a guest. Throws FMTP_RATE where there are too many from one address. */

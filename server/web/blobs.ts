@@ -7,15 +7,17 @@ import type { Clock } from '../../objects/clock.ts'
 import { verifierOf } from '../../objects/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Address, ObjectId } from '../../schemas/names.ts'
 import { readHttpProof } from '../../wire/http-proof.ts'
 import type { Accounts } from '../accounts/accounts.ts'
-import type { FoundBlob, Shelf } from '../exchange/shelf.ts'
+import type { Asker, FoundBlob, Shelf } from '../exchange/shelf.ts'
 
 export interface BlobRoutesPorts {
   readonly shelf: Shelf
   readonly accounts: Accounts
   readonly clock: Clock
+  /** Has a blob come from the home of an object that names it. @throws {FmtpError} why it does not */
+  bring(sha256: string, id: ObjectId): Promise<void>
   /** Counts a request of somebody unproven. Throws FMTP_RATE where there are too many. */
   spend(context: Koa.Context): Promise<void>
 }
@@ -45,6 +47,16 @@ export function routeBlobs(router: Router, ports: BlobRoutesPorts): void {
     return as
   }
 
+  /** What did not come yet is brought at once, for users of ours. */
+  async function bringFor(sha256: string, asker: Asker): Promise<FoundBlob | undefined> {
+    const id = asker.viewers.length === 0 ? undefined : await shelf.findComing(sha256, asker)
+    if (id === undefined) return undefined
+    await ports.bring(sha256, id)
+    const blob = await shelf.findAs(sha256, id, asker)
+    if (blob === undefined) throw new FmtpError('FMTP_NOT_HERE', `${sha256} of ${id}`)
+    return blob
+  }
+
   router.put('/blobs/:sha256', async context => {
     await ports.spend(context)
     const sha256 = requireName(context.params.sha256)
@@ -61,7 +73,11 @@ export function routeBlobs(router: Router, ports: BlobRoutesPorts): void {
     const sha256 = requireName(context.params.sha256)
     const { s } = context.query
     const viewer = await findUser(context)
-    const blob = await shelf.find(sha256, { secret: typeof s === 'string' ? s : undefined, viewer })
+    const asker = {
+      secret: typeof s === 'string' ? s : undefined,
+      viewers: viewer === undefined ? [] : [viewer],
+    }
+    const blob = (await shelf.find(sha256, asker)) ?? (await bringFor(sha256, asker))
     if (blob === undefined) throw new FmtpError('FMTP_ABSENT', sha256)
     setHeaders(context, sha256, blob)
     if (context.fresh) {

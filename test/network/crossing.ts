@@ -12,7 +12,7 @@ import type { Report } from '../../schemas/report.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
 import { Network, type Person } from '../support/network.ts'
-import { logInTo, type ServerProcess, startProcess } from '../support/process.ts'
+import { type ServerProcess, startProcess } from '../support/process.ts'
 import { createRandom, type Random } from '../support/random.ts'
 
 export interface CrossingOptions {
@@ -129,7 +129,7 @@ class Crossing {
 
   /** What is in doubt first, then new ones; until the server goes away. */
   async #write(side: Side, other: Side, count: number): Promise<void> {
-    const connection = await logInTo(side.server, side.person).catch(() => undefined)
+    const connection = await side.server.connect(side.person).catch(() => undefined)
     if (connection === undefined) return
     const queue = [...side.sent].filter(([, isHeld]) => !isHeld).map(([id]) => id)
     for (let made = 0; made < count; made++) {
@@ -174,7 +174,7 @@ class Crossing {
   async #open(): Promise<string[]> {
     const open: string[] = []
     for (const side of this.#sides) {
-      const connection = await logInTo(side.server, side.person)
+      const connection = await side.server.connect(side.person)
       const ask = async ([id, isHeld]: readonly [string, boolean]): Promise<void> => {
         if (!isHeld) open.push(`${id}: was never acknowledged`)
         const { answer } = await connection.request({ id })
@@ -206,7 +206,7 @@ class Crossing {
 }
 
 async function readBox({ server, person }: Side): Promise<readonly Report[]> {
-  const connection = await logInTo(server, person)
+  const connection = await server.connect(person)
   const objects: Report[] = []
   let after: string | undefined
   for (;;) {

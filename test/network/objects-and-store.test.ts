@@ -18,7 +18,7 @@ import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
 import { type HandDomain, type HandUser, handMessage, handUser } from '../support/hand.ts'
 import { Network, type Person, type TestServer } from '../support/network.ts'
-import { logInTo, type ServerProcess, startProcess } from '../support/process.ts'
+import { type ServerProcess, startProcess } from '../support/process.ts'
 import { type RawEnd, rawTls } from '../support/raw.ts'
 
 const dayMs = 86_400_000
@@ -49,8 +49,8 @@ describe('objects and their store, in two running servers', function () {
   })
 
   beforeEach(async () => {
-    asEdgar = await logInTo(poe, edgar)
-    asLost = await logInTo(lenore, lost)
+    asEdgar = await poe.connect(edgar)
+    asLost = await lenore.connect(lost)
     end = await rawTls(lenore.address, lenore.port, 'lenore.org')
     await end.hello('lenore.org', { as: raven.name, signer: raven.signer })
   })
@@ -320,6 +320,6 @@ describe('objects and their store, in two running servers', function () {
     await waitUntil('it is dead', () => lenore.child.signalCode !== null)
     await verify(lenore)
     lenore = await startProcess(network, 'lenore.org')
-    assert.ok((await list(await logInTo(lenore, lost), { of: 'public', owner: lost.address })).length >= 30)
+    assert.ok((await list(await lenore.connect(lost), { of: 'public', owner: lost.address })).length >= 30)
   })
 })

@@ -11,9 +11,9 @@ import type { Report } from '../../schemas/report.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
-import { type HandPeer, handPeer, knowsNobody } from '../support/hand-peer.ts'
+import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
 import { Network, type Person } from '../support/network.ts'
-import { logInTo, type ServerProcess, startProcess } from '../support/process.ts'
+import { type ServerProcess, startProcess } from '../support/process.ts'
 
 const [minuteMs, hourMs, dayMs] = [60_000, 3_600_000, 86_400_000]
 
@@ -35,7 +35,7 @@ describe('what is told of deliveries', function () {
     lenore = await startProcess(network, 'lenore.org')
     edgar = await poe.enrol('edgar@poe.net')
     for (const name of ['lost', 'alice', 'bob']) await lenore.enrol(`${name}@lenore.org`)
-    client = await logInTo(poe, edgar)
+    client = await poe.connect(edgar)
     // Each has heard from the other, and says hello when it was away.
     await become(await write([bob]), { [bob]: 'stored' })
   })
@@ -100,7 +100,7 @@ describe('what is told of deliveries', function () {
     )
 
   async function inBox(address: string): Promise<string[]> {
-    const reader = await logInTo(lenore, await lenore.enrol(address))
+    const reader = await lenore.connect(await lenore.enrol(address))
     const { describes } = await reader.request({ list: { of: 'box', owner: address, kind: 'message' } })
     reader.close()
     return describes.map(({ object }) => (object as { id: string }).id).sort()
@@ -127,7 +127,7 @@ describe('what is told of deliveries', function () {
   it('tells nobody but the author', async () => {
     const id = await write([lost])
     await become(id, { [lost]: 'stored' })
-    const reader = await logInTo(lenore, await lenore.enrol(lost))
+    const reader = await lenore.connect(await lenore.enrol(lost))
     const { answer } = await reader.request({ id })
     assert.deepEqual([answer.outcome, answer.results], ['found', undefined])
     reader.close()
@@ -146,7 +146,7 @@ describe('what is told of deliveries', function () {
     await poe.kill()
     poe = await startProcess(network, 'poe.net', {}, aheadMs)
     client.close()
-    client = await logInTo(poe, edgar)
+    client = await poe.connect(edgar)
     await pass(3 * hourMs)
     assert.deepEqual(
       (await reports(id)).map(({ version }) => version),
@@ -156,6 +156,7 @@ describe('what is told of deliveries', function () {
     await told(id, 'delivered')
     await become(id, { [lost]: 'stored' })
     assert.deepEqual(await inBox(lost), [id])
+    await runFmtp('verify', '--config', poe.config.file)
   })
 
   it('delivers to a domain that was away for 4 days and 23 hours', async () => {
@@ -181,7 +182,7 @@ describe('what is told of deliveries', function () {
     await bringBack()
     const next = await write([lost])
     // It does not remember whom to greet after so long, until somebody there writes.
-    const reader = await logInTo(lenore, await lenore.enrol(lost))
+    const reader = await lenore.connect(await lenore.enrol(lost))
     const hello = {
       id: `hello.${lost}`,
       kind: 'message',
@@ -196,7 +197,7 @@ describe('what is told of deliveries', function () {
   })
 
   it('reports at once what is refused, and by whom', async () => {
-    const reader = await logInTo(lenore, await lenore.enrol(lost))
+    const reader = await lenore.connect(await lenore.enrol(lost))
     const { describes } = await reader.request({ address: lost })
     const [{ encryptedKey: _, hash: __, ...user } = {} as FmtpObject] = describes.map(
       ({ object }) => object as FmtpObject,
@@ -234,7 +235,7 @@ describe('what is told of deliveries', function () {
     await bringBack()
     await become(id, all)
     for (const address of Object.keys(all)) {
-      const reader = await logInTo(lenore, await lenore.enrol(address))
+      const reader = await lenore.connect(await lenore.enrol(address))
       const { describes } = await reader.request({ id })
       assert.deepEqual(
         describes.map(({ object }) => (object as FmtpObject).deleted),
@@ -265,12 +266,12 @@ describe('what is told of deliveries', function () {
   })
 
   describe('of a peer of its own kind', () => {
-    let raven: HandPeer
+    let raven: HandServer
     const annabel = 'annabel@raven.example'
 
     beforeEach(async () => {
       const certificate = await makeCertificate('raven.example', Date.now())
-      raven = await handPeer(
+      raven = await handServer(
         network,
         { name: 'raven.example', address: '127.77.2.9', ...certificate },
         () => knowsNobody,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { Database } from '../../objects/database.ts'
+import { GroupBatch } from '../../objects/group-batch.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import type { Write } from '../../objects/write.ts'
 import { assertCode } from '../support/conditions.ts'
@@ -83,6 +84,45 @@ describe('database', () => {
     ])
     assert.deepEqual(results, [true, true, false, true])
     assert.equal(database.get('gone'), 'again')
+    assert.deepEqual(await entriesOf(box), [
+      [1, 'a'],
+      [2, 'b'],
+      [3, 'c'],
+    ])
+  })
+
+  it('lets writes that come while the disk has a batch see what is in it', async () => {
+    await database.commit([{ puts: [['gone', 'here']] }, append('a')])
+    const { write } = GroupBatch.prototype
+    let isUnderWay = false
+    const order: string[] = []
+    try {
+      let later: Promise<boolean[]>[] = []
+      GroupBatch.prototype.write = async function (this: GroupBatch) {
+        GroupBatch.prototype.write = write
+        isUnderWay = true
+        later = [
+          database.commit([{ absent: ['k'], puts: [['k', 'other']] }]),
+          database.commit([{ equals: [['k', 'first']], absent: ['gone'], ...append('c') }]),
+          database.commit([{ equals: [[keyOf.head(box), '3 3']], puts: [['k', 'third']] }]),
+          database.commit([{ equals: [['k', 'third']], dels: ['k'] }]),
+        ]
+        // Nobody else sees what is not on the disk.
+        assert.equal(database.get('k'), undefined)
+        assert.equal(database.head(box).number, 1)
+        for (const each of later) void each.then(() => order.push('later'))
+        await write.call(this)
+      }
+      const first = database.commit([{ puts: [['k', 'first']], dels: ['gone'], ...append('b') }])
+      void first.then(() => order.push('first'))
+      assert.deepEqual(await first, [true])
+      assert.ok(isUnderWay)
+      assert.deepEqual(await Promise.all(later), [[false], [true], [true], [true]])
+    } finally {
+      GroupBatch.prototype.write = write
+    }
+    assert.deepEqual(order, ['first', 'later', 'later', 'later', 'later'])
+    assert.equal(database.get('k'), undefined)
     assert.deepEqual(await entriesOf(box), [
       [1, 'a'],
       [2, 'b'],

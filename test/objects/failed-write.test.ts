@@ -95,6 +95,35 @@ describe('a write that fails', () => {
     assert.deepEqual(await database.commit([append('again')]), [true])
   })
 
+  it('fails what was looked at meanwhile, as if it had been written', async () => {
+    let fail = (): void => undefined
+    GroupBatch.prototype.write = async function (this: GroupBatch) {
+      GroupBatch.prototype.write = write
+      await this.close()
+      await new Promise<void>(resolve => {
+        fail = resolve
+      })
+      throw new Error('EIO: fdatasync')
+    }
+    const first = database.commit([{ ...append('a'), puts: [['k', 'first']] }])
+    await turn()
+    const onIt = [
+      database.commit([{ equals: [['k', 'first']], puts: [['k', 'second']] }]),
+      database.commit([{ absent: ['k'], puts: [['k', 'other']] }]),
+      database.commit([append('b')]),
+    ]
+    fail()
+    const results = await Promise.allSettled([first, ...onIt])
+    for (const each of results) {
+      assert.ok(each.status === 'rejected' && each.reason instanceof FmtpError, each.status)
+      assert.equal(each.reason.code, 'FMTP_STORE')
+    }
+    await reopened()
+    assert.equal(database.get('k'), undefined)
+    assert.deepEqual(await database.commit([{ absent: ['k'], ...append('again') }]), [true])
+    assert.deepEqual(database.head(list), { number: 2, bytes: 10 })
+  })
+
   it('does not disturb who reads meanwhile, but for a moment', async () => {
     await database.commit(
       Array.from({ length: 3000 }, (_, at) => ({ puts: [[keyOf.token(`${at}`), 'x']] as const })),

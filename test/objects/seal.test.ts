@@ -13,6 +13,7 @@ import { domainKeyOf } from '../../routing/domain-key.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import type { Message } from '../../schemas/message.ts'
+import type { Unsealed } from '../../schemas/object.ts'
 import { signJws } from '../../wire/jws.ts'
 import { assertCode } from '../support/conditions.ts'
 import { type HandUser, handDomain, handMessage, handUser } from '../support/hand.ts'
@@ -63,6 +64,20 @@ describe('seal', () => {
   const cases: readonly (readonly [what: string, object: () => object, verdict: FailureCode | 'believed'])[] =
     [
       ['as it was made', () => message, 'believed'],
+      [
+        'with a member inside that looks like its hash, and that in a text',
+        () => {
+          const members = { about: { aa: 1, hash: message.hash }, body: ',"hash":"a.b.c"', zz: ',"hash":' }
+          return handMessage(edgar, ['lost@lenore.org'], members as Partial<Message>)
+        },
+        'believed',
+      ],
+      [
+        'with its own hash inside as well',
+        () => ({ ...message, about: { aa: 1, hash: message.hash } }),
+        'FMTP_SEAL',
+      ],
+      ['with a hash that needs escapes', () => ({ ...message, hash: `${message.hash}"` }), 'FMTP_SEAL'],
       [
         'with its members in another order',
         () => Object.fromEntries(Object.entries(message).reverse()),
@@ -199,5 +214,22 @@ describe('seal', () => {
     const { encryptedKey: _, ...atRest } = message
     assert.equal(verdict.verified.atRest, canonicalText(atRest))
     assert.equal(verdict.verified.thumbprint, edgar.pair.thumbprint)
+  })
+
+  it('gives an object that is sealed here the texts that any reader makes of it', async () => {
+    const {
+      encryptedKey: _,
+      hash: __,
+      ...unsealed
+    } = handMessage(edgar, ['lost@lenore.org'], {
+      body: '$& $1 "hash":"',
+    })
+    const sealed = sealObject<Message>({ zz: 1, ...unsealed, hush: 2 } as Unsealed<Message>, edgar)
+    const { encryptedKey: ___, ...atRest } = sealed.object
+    assert.equal(sealed.atRest, canonicalText(atRest))
+    assert.equal(sealed.digest, digestOf(sealed.object))
+    const verdict = await verifySeal(sealed.object, keysOf(known()), Date.now())
+    assert.ok(verdict.isBelieved)
+    assert.deepEqual(verdict.verified, sealed)
   })
 })

@@ -1,5 +1,6 @@
 /** Which hosts rest, and for whom (protocol §10.3): a stranger's contact must not keep us from a domain. */
 import assert from 'node:assert/strict'
+import { createBreaker } from '../../routing/breaker.ts'
 import { createGuard } from '../../routing/guard.ts'
 import { createNote } from '../../routing/ladder.ts'
 import type { Target } from '../../routing/peer.ts'
@@ -27,6 +28,7 @@ describe('reach', () => {
       server: '',
     })
     return createReach({
+      breaker: createBreaker(clock),
       resolver: {
         txt: async () => answer<string>([]),
         srv: async () => answer([{ host: 'mail.lenore.org', port: 3687, priority: 0, weight: 0 }]),

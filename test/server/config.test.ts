@@ -328,6 +328,8 @@ describe('config', () => {
         windowFrames: limits.windowFrames,
         windowBytes: limits.windowBytes,
         sessionsPerPeer: 8,
+        connectionsPerHost: limits.connectionsPerHost,
+        newRecipientsPerDay: limits.newRecipientsPerDay,
         unknownPeerPerSecond: limits.unknownPeerPerSecond,
         unknownPeerBurst: limits.unknownPeerBurst,
         exempt: [],

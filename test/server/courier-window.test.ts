@@ -75,4 +75,45 @@ describe('Courier', () => {
     for (const each of rig.standing) each.answer('stored')
     await waitUntil('all are settled', () => rig.cursor === 4)
   })
+
+  it('keeps room for a message, however much bulk is under way', async () => {
+    await rig.queue(1, 400, 'bulk')
+    await waitUntil('bulk has all that it may', () => rig.standing.length === 192)
+    await rig.queue(1000)
+    await waitUntil('the message is under way', () => rig.standing.length === 193)
+    assert.ok(rig.find(1000))
+    await rig.settle()
+    assert.equal(rig.standing.length, 193)
+  })
+
+  it('takes four messages for one of bulk while both wait', async () => {
+    rig.isOpen = false
+    rig.dialError = new FmtpError('FMTP_UNREACHABLE')
+    await rig.queue(1, 300, 'bulk')
+    await rig.queue(1001, 1300)
+    await waitUntil('it waits for the domain', () => rig.isDue)
+    await rig.settle()
+    rig.dialError = undefined
+    rig.courier.wake(lenore, true)
+    await waitUntil('the window is full', () => rig.standing.length === 256)
+    const bulk = rig.standing.filter(({ id }) => Number(id.split('.')[0]) < 1000).length
+    assert.equal(bulk, 51)
+    for (const each of [...rig.standing]) each.answer('stored')
+    await waitUntil('all that is left is under way', () => rig.standing.length > 0)
+    for (let count = 0; rig.cursor < 300 || rig.bulkCursor < 300; count++) {
+      assert.ok(count < 10_000, 'it ends')
+      for (const each of [...rig.standing]) each.answer('stored')
+      await rig.settle()
+    }
+  })
+
+  it('takes up bulk after a restart', async () => {
+    await rig.queue(1, 3, 'bulk')
+    await rig.stands(1, 2, 3)
+    await rig.stop()
+    await rig.restart()
+    await rig.stands(1, 2, 3)
+    rig.find(2).answer('busy')
+    await waitUntil('it is put off', async () => (await rig.countRetries('bulk')) === 1)
+  })
 })

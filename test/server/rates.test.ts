@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { limits } from '../../schemas/limits.ts'
 import { createRates, type RatesOptions } from '../../server/delivery/rates.ts'
+import { Refusals } from '../../server/delivery/refusals.ts'
 import { MovableClock } from '../support/clock.ts'
 import { assertCode } from '../support/conditions.ts'
 import { type HandDomain, handMessage, handUser } from '../support/hand.ts'
@@ -17,6 +18,8 @@ describe('rates', () => {
       exempt: [],
       clock: new MovableClock(),
       isKnown: async () => false,
+      isNew: () => false,
+      refusals: new Refusals({ clock: new MovableClock(), onEvent: () => undefined }),
       ...options,
     })
 
@@ -71,7 +74,7 @@ describe('rates', () => {
     before(async () => {
       network = await Network.start()
       server = await network.serve('lenore.org', {
-        limits: { exempt: [], unknownPeerPerSecond: 1, unknownPeerBurst: 2, sessionsPerPeer: 2 },
+        limits: { exempt: [], unknownPeerPerSecond: 1, unknownPeerBurst: 8, sessionsPerPeer: 2 },
       })
     })
 

@@ -17,6 +17,7 @@ import type { DescribeFrame } from '../../schemas/frame.ts'
 import { type Domain, parseDomain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { Courier } from '../../server/delivery/courier.ts'
+import type { Sort } from '../../server/delivery/outbox.ts'
 import { createReports } from '../../server/delivery/reports.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import { MovableClock } from './clock.ts'
@@ -155,10 +156,10 @@ export class CourierRig implements AsyncDisposable {
     }
   }
 
-  /** Queues messages of these numbers, now. */
-  async queue(from: number, to = from): Promise<void> {
+  /** Queues objects of these numbers, now, as messages or as bulk. */
+  async queue(from: number, to = from, sort: Sort = 'outbox'): Promise<void> {
     const appends = Array.from({ length: to - from + 1 }, (_, index) => ({
-      list,
+      list: listOf[sort](lenore),
       value: JSON.stringify({
         id: idOf(from + index),
         version: 1,
@@ -194,13 +195,17 @@ export class CourierRig implements AsyncDisposable {
     return Number(this.database.get(keyOf.courier(list)) ?? 0)
   }
 
+  get bulkCursor(): number {
+    return Number(this.database.get(keyOf.courier(listOf.bulk(lenore))) ?? 0)
+  }
+
   get isDue(): boolean {
     return this.database.get(keyOf.due(lenore)) !== undefined
   }
 
-  async countRetries(): Promise<number> {
+  async countRetries(sort: Sort = 'outbox'): Promise<number> {
     const scans = this.retryScans
-    const rows = await this.database.scan(rangeOf('retry', list))
+    const rows = await this.database.scan(rangeOf('retry', listOf[sort](lenore)))
     this.retryScans = scans
     return rows.length
   }

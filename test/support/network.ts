@@ -9,12 +9,13 @@ import { join } from 'node:path'
 import { Connection, type Handlers } from '../../client/connection.ts'
 import { dialHost, dialOrigin } from '../../client/dial.ts'
 import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
-import { generateKeyPair, type KeyPair, signerOf, verifierOf } from '../../objects/keys.ts'
+import { generateKeyPair, type KeyPair, signerOf, thumbprintOf, verifierOf } from '../../objects/keys.ts'
 import type { SealingKey } from '../../objects/seal.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../routing/zone.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { domainOf, parseAddress, parseDomain } from '../../schemas/names.ts'
+import { pinnedTo } from '../../server/cli/connect.ts'
 import { type LoadedConfig, loadConfig } from '../../server/config/load.ts'
 import type { Log } from '../../server/log.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
@@ -200,6 +201,21 @@ export async function connectAs(
     ...others,
     domain: server.domain,
     verifyServer: hello => requireProof(hello, domainJwk(server)),
+    login: { as: person.address, signer: person.signer, credential: person.credential },
+  })
+}
+
+/** The same over WebSocket to a server of which only the domain key `jwk` is known. */
+export async function connectWith(
+  { origin, domain }: { readonly origin: string; readonly domain: string },
+  person: Person,
+  jwk: PublicJwk,
+): Promise<Connection> {
+  return Connection.open(await dialOrigin(origin), {
+    randomNonce,
+    domain,
+    // As clients do, which follow a domain to its next key.
+    verifyServer: pinnedTo(thumbprintOf(jwk)),
     login: { as: person.address, signer: person.signer, credential: person.credential },
   })
 }

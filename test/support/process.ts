@@ -4,11 +4,19 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { Connection } from '../../client/connection.ts'
-import { dialOrigin } from '../../client/dial.ts'
+import type { Connection } from '../../client/connection.ts'
+import { formatLink } from '../../client/link.ts'
+import { thumbprintOf } from '../../objects/keys.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
-import { randomNonce } from './hand.ts'
-import { enrolWith, type Network, type Person, type ServerChoices, type Site } from './network.ts'
+import { parseAddress } from '../../schemas/names.ts'
+import {
+  connectWith,
+  enrolWith,
+  type Network,
+  type Person,
+  type ServerChoices,
+  type Site,
+} from './network.ts'
 
 /** What the runner is told. Each is answered. */
 export type Order =
@@ -31,24 +39,14 @@ export interface ServerProcess extends Site, AsyncDisposable {
   /** Moves its clock ahead. */
   advance(ms: number): Promise<void>
   makeToken(address: string): Promise<string>
+  /** The log-in link of an address, for the command line. */
+  makeLink(address: string): Promise<string>
   enrol(address: string): Promise<Person>
+  connect(person: Person): Promise<Connection>
   /** SIGTERM, and what it ends with: exit code or signal. */
   stop(): Promise<number | string>
   /** SIGKILL, and resolves when it is gone. */
   kill(): Promise<void>
-}
-
-/** A connection of somebody with a device, as a client has it. */
-export async function logInTo(
-  { origin, domain }: Pick<ServerProcess, 'origin' | 'domain'>,
-  { address, signer, credential }: Person,
-): Promise<Connection> {
-  return Connection.open(await dialOrigin(origin), {
-    domain,
-    verifyServer: async () => undefined,
-    randomNonce,
-    login: { as: address, signer, credential },
-  })
 }
 
 /**
@@ -99,7 +97,17 @@ export async function startProcess(
       await tell({ advanceMs: ms })
     },
     makeToken: address => tell({ tokenFor: address }),
+    makeLink: async address => {
+      const token = await tell({ tokenFor: address })
+      return formatLink({
+        origin,
+        address: parseAddress(address),
+        token,
+        thumbprint: thumbprintOf(ready.jwk),
+      })
+    },
     enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
+    connect: person => connectWith({ origin, domain }, person, ready.jwk),
     stop,
     kill: async () => {
       child.kill('SIGKILL')

@@ -9,7 +9,7 @@ import type { Received } from './raw.ts'
 /** What the peer answers to a frame; `undefined`: nothing. */
 export type HandAnswer = (frame: Received, socket: TLSSocket) => object | undefined
 
-export interface HandPeer extends AsyncDisposable {
+export interface HandServer extends AsyncDisposable {
   readonly domain: HandDomain
   /** Every describe and request that came. */
   readonly frames: readonly Received[]
@@ -20,11 +20,11 @@ export interface HandPeer extends AsyncDisposable {
 }
 
 /** Publishes key and host of a domain, and listens for it. */
-export async function handPeer(
+export async function handServer(
   network: Network,
   { name, address, cert, key }: { name: string; address: string; cert: string; key: string },
   answer: HandAnswer,
-): Promise<HandPeer> {
+): Promise<HandServer> {
   const domain = network.hand(name)
   const frames: Received[] = []
   const sockets = new Set<TLSSocket>()
@@ -38,7 +38,7 @@ export async function handPeer(
       for (const line of lines) take(JSON.parse(line) as Received, socket)
     })
   })
-  const peer: HandPeer = {
+  const peer: HandServer = {
     domain,
     frames,
     answer,

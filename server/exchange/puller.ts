@@ -1,0 +1,103 @@
+/**
+ * Blobs of other domains come here (protocol §9.9): those of objects that somebody here took, in the background, from some
+ * domains at a time; and at once what a user asks for. What is to come stands in the store, written with the objects.
+ */
+import { rangeOf } from '../../objects/layout.ts'
+import type { Peer } from '../../routing/peer.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
+import { type Domain, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { Lanes, ownLane } from './lanes.ts'
+import { type LinePorts, PullLine } from './pull-line.ts'
+import { createPulling, type PullingPorts } from './pulling.ts'
+
+export interface PullerPorts extends PullingPorts, Omit<LinePorts, 'lanes' | 'pull'> {
+  reach(domain: Domain, as: Domain): Promise<Peer>
+}
+
+/** How often the queue is looked at where nobody said that it has grown. */
+const lookMs = 60_000
+const bringAgainMs = 5_000
+
+export class Puller implements AsyncDisposable {
+  readonly #ports: LinePorts
+  readonly #lines = new Map<Domain, PullLine>()
+  readonly #closing = new AbortController()
+  readonly #running: Promise<void>
+
+  constructor(ports: PullerPorts) {
+    const { signal } = this.#closing
+    this.#ports = { ...ports, lanes: new Lanes(limits.pullsAtOnce, signal), pull: createPulling(ports) }
+    this.#running = this.#run()
+  }
+
+  /** There may be something to come from this domain. `isBack`: it was heard from, so waiting for it ends. */
+  wake(domain: Domain, isBack = false): void {
+    const line = this.#lines.get(domain)
+    if (line !== undefined) line.wake(isBack)
+    // What was to come before has a line as long as it waits.
+    else if (!isBack) this.#work(domain)
+  }
+
+  /**
+   * Has a blob come now, also one that was given up. Resolves when it is here, or nobody wants it.
+   * @throws {FmtpError} why it does not come; FMTP_BUSY where it takes long, and goes on
+   */
+  async bring(sha256: string, id: ObjectId): Promise<void> {
+    const domain = domainOf(ownerOf(id))
+    const over = new AbortController()
+    const reach = (as: Domain): Promise<Peer> => this.#ports.reach(domain, as)
+    const pulling = this.#ports.pull(sha256, id, { lane: ownLane(this.#closing.signal), reach })
+    const tooLong = this.#ports.clock.sleep(limits.bringMs, over.signal).then(() => {
+      throw new FmtpError('FMTP_BUSY', `${sha256} is on its way`, { retryAfterMs: bringAgainMs })
+    })
+    try {
+      await Promise.race([pulling, tooLong])
+    } finally {
+      // Whichever is left is waited for by nobody.
+      for (const left of [pulling, tooLong]) left.catch(() => undefined)
+      over.abort()
+    }
+  }
+
+  #work(domain: Domain): void {
+    if (this.#closing.signal.aborted || this.#lines.has(domain)) return
+    const rest = (): boolean => this.#lines.delete(domain)
+    this.#lines.set(domain, new PullLine(domain, this.#ports, this.#closing.signal, rest))
+  }
+
+  async #run(): Promise<void> {
+    const { clock, onEvent } = this.#ports
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      await this.#look().catch(thrown => onEvent('pull.error', { reason: String(thrown) }))
+      await clock.sleep(lookMs, signal)
+    }
+  }
+
+  /** From domain to domain: what is to come from each is its line's affair. */
+  async #look(): Promise<void> {
+    const { database } = this.#ports.store
+    for (let range = rangeOf('pull'); !this.#closing.signal.aborted; ) {
+      const [first] = await database.scan(range, { limit: 1 })
+      if (first === undefined) return
+      const [, domain = ''] = first[0].split(' ')
+      this.#work(domain as Domain)
+      range = { ...range, gt: rangeOf('pull', domain).lt }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#running
+    await Promise.all([...this.#lines.values()].map(line => line.close()))
+  }
+}
+
+/** How many bytes a piece may have, so that the frame with it is within a limit. */
+export function pieceBytesOf(frameBytes: number): number {
+  return Math.min(limits.blobPieceBytes, Math.floor(((frameBytes - frameRestBytes) * 3) / 4))
+}
+
+/** Around the bytes of a piece. */
+const frameRestBytes = 1024
