@@ -1,6 +1,6 @@
 /**
  * Users whose account was deleted (protocol §6.14). One row says so, and stays: from its commit on nobody logs in, publishes or is
- * written to, and the address is taken for ever. What there was of the account is erased behind that (`server/leaving.ts`).
+ * written to, and the address is taken for ever. What there was of the account is erased behind that (`server/leaving/`).
  */
 import type { Clock } from '../../objects/clock.ts'
 import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
@@ -114,16 +114,14 @@ export class Leavers {
     const account = store.database.get(keyOf.account(address))
     if (account === undefined || findUser(address) === undefined)
       throw new FmtpError('FMTP_NOT_FOUND', `no user ${address}`)
-    const groups = await this.#findAlone(address)
-    if (groups.length > 0 && !isForced)
-      throw new FmtpError(
-        'FMTP_LAST_MODERATOR',
-        `${address} is the only moderator here of ${groups.join(', ')}: name another one there first, or delete with --force, which deletes these groups too`,
-      )
-    const record: GoneRecord = { startedAtMs: clock.now(), groups }
+    await this.#requireGroups(address, isForced)
     this.#coming.add(address)
     forget(address)
+    let record: GoneRecord
     try {
+      // From here on the user makes no group.
+      const groups = await this.#requireGroups(address, isForced)
+      record = { startedAtMs: clock.now(), groups }
       const key = keyOf.gone(address)
       const [isWritten] = await store.database.commit([
         {
@@ -140,6 +138,17 @@ export class Leavers {
     }
     this.#onBegun(address)
     return record
+  }
+
+  /** Groups that go too. @throws {FmtpError} FMTP_LAST_MODERATOR where there are some, and that was not said */
+  async #requireGroups(address: Address, isForced: boolean): Promise<readonly Address[]> {
+    const groups = await this.#findAlone(address)
+    if (groups.length === 0 || isForced) return groups
+    const advice = 'name another one there first, or delete with --force, which deletes these groups too'
+    throw new FmtpError(
+      'FMTP_LAST_MODERATOR',
+      `${address} is the only moderator here of ${groups.join(', ')}: ${advice}`,
+    )
   }
 
   /** Keys of all with which somebody may log in as this user. */

@@ -1,4 +1,5 @@
 /** Asks a person on a terminal before something that can not be undone. */
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import { FmtpError } from '../../schemas/failures.ts'
 
@@ -11,7 +12,9 @@ export async function confirmAddress(address: string, what: string): Promise<boo
     throw new FmtpError('FMTP_NOT_ALLOWED', 'nobody is here to be asked: say --yes to mean it')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    const typed = await lines.question(`${what}\nType ${address} to go on: `)
+    // Who ends the input says no.
+    const ended = once(lines, 'close').then(() => '')
+    const typed = await Promise.race([lines.question(`${what}\nType ${address} to go on: `), ended])
     if (typed.trim() === address) return true
     process.stderr.write('nothing was done\n')
     return false

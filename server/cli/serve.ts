@@ -69,7 +69,9 @@ async function introduce(
       : known.length > 0
         ? existing
         : [parseAddress(`${systemUser()}@${domain.domain}`)]
-  for (const address of wanted) if (!accounts.hasAccount(address)) await accounts.create(address)
+  const isGone = (address: Address): boolean => accounts.leavers.isGone(address)
+  for (const address of wanted)
+    if (!accounts.hasAccount(address) && !isGone(address)) await accounts.create(address)
 
   const lines = [`serving ${[...domains.keys()].join(', ')}, data in ${config.data}`]
   for (const { address, port } of server.tcp) lines.push(`  tcp   ${address}:${port}`)
@@ -79,7 +81,8 @@ async function introduce(
     for (const { record } of keys) lines.push(`  DNS   fmtpkey.${name} TXT "${record}"`)
   }
   for (const address of wanted) {
-    lines.push(`  user  ${address}`)
+    lines.push(isGone(address) ? `  user  ${address} was deleted` : `  user  ${address}`)
+    if (isGone(address)) continue
     if (!isLinkWanted && (await accounts.hasDevices(address))) continue
     const link = await makeLogInLink(address, { config, domains, accounts }, server.http[0]?.port)
     lines.push(`  link  ${link}`, '        works once, for a day:  npx fmtp login LINK')

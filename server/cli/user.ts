@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FmtpError } from '../../schemas/failures.ts'
+import type { ActionPorts } from '../control/action.ts'
 import { runAction } from '../control/client.ts'
 import type {
   AddResult,
@@ -32,8 +33,22 @@ export async function user(args: string[]): Promise<number> {
   if (more !== undefined || (address === undefined) !== (verb === 'list'))
     throw new FmtpError('FMTP_BAD_NAME', usage)
   const config = resolve(values.config)
-  const act = <R extends object>(name: string, given: object, tell: (result: R) => string): Promise<number> =>
-    operate(name, values.json, async ports => (await runAction(config, name, { ...given }, ports)) as R, tell)
+  const act = <R extends object>(
+    name: string,
+    given: object,
+    tell: (result: R) => string,
+  ): Promise<number> => {
+    const work = async (ports: ActionPorts): Promise<R> => {
+      try {
+        return (await runAction(config, name, { ...given }, ports)) as R
+      } catch (thrown) {
+        if (name === 'user delete' && ports.signal.aborted)
+          throw new FmtpError('FMTP_DISCONNECTED', `${goesOn}: fmtp user show ${address}`)
+        throw thrown
+      }
+    }
+    return operate(name, values.json, work, tell)
+  }
   switch (verb) {
     case 'list':
       return act<UsersResult>('user list', {}, tellUsers)
@@ -51,6 +66,8 @@ export async function user(args: string[]): Promise<number> {
 
 const deleting =
   'All that this user wrote is erased, here and wherever it was sent. That can not be undone, and the address is never given out again.'
+
+const goesOn = 'what has begun goes on without you; look how far it is with'
 
 function tellUsers({ users }: UsersResult): string {
   if (users.length === 0) return 'there are no users'

@@ -23,7 +23,7 @@ const delsAtOnce = 500
 
 export async function clearAll(address: Address, store: Store, signal: AbortSignal): Promise<void> {
   const left = await removeTombstones(address, store, signal)
-  let dels: string[] = [keyOf.made(address), keyOf.retention(address)]
+  let dels: string[] = [keyOf.made(address), keyOf.retention(address), keyOf.strangers(address)]
   for await (const key of restOf(address, left, store)) {
     signal.throwIfAborted()
     dels.push(key)
@@ -57,6 +57,7 @@ async function* restOf(address: Address, left: Left, store: Store): AsyncGenerat
   const { database } = store
   const [box, open] = [listOf.box(address), listOf.public(address)]
   for await (const [key] of rowsIn(rangeOf('entry', box), database)) yield key
+  for await (const [key] of rowsIn(rangeOf('wrote', address), database)) yield key
   for await (const [key, text] of rowsIn(rangeOf('entry', open), database))
     if (store.findText(findRow<{ id: string }>(text)?.id ?? '') === undefined) yield key
   const isOver: Readonly<Record<string, (about: string) => boolean>> = {

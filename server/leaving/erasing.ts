@@ -7,6 +7,7 @@ import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import { leaveBox, removeUnheld } from '../../objects/removal.ts'
 import { rowsIn } from '../../objects/rows.ts'
 import type { Store } from '../../objects/store.ts'
+import { untilWritten } from '../../objects/until-written.ts'
 import { type Address, makeObjectId, type ObjectId, ownerOf } from '../../schemas/names.ts'
 
 export interface ErasingPorts {
@@ -73,28 +74,50 @@ async function emptyBox(address: Address, { store, signal }: ErasingPorts): Prom
     const { entries, last: next, isComplete } = await store.readList(listOf.box(address), last, page)
     for (const { id } of entries) {
       signal.throwIfAborted()
-      if (ownerOf(id as ObjectId) !== address && (await leaveBox(store, id, address)))
-        await removeUnheld(store, id)
+      if (ownerOf(id as ObjectId) === address) continue
+      await takeOut(store, id, address)
+      await removeUnheld(store, id)
     }
     if (isComplete) return
     last = next
   }
 }
 
+/** Perhaps a new version comes to somebody else at this moment: then it is looked at again. */
+async function takeOut(store: Store, id: string, address: Address): Promise<void> {
+  await untilWritten(async () => {
+    const isOut = store.findBoxedText(address, id) === undefined || (await leaveBox(store, id, address))
+    // What the disk does not give back any more is for `fmtp verify`.
+    return isOut || store.findBefore(id) === undefined || undefined
+  })
+}
+
 /** What nobody else put here, and nothing names any more, is swept. */
 async function letUploadsGo(address: Address, database: Database): Promise<void> {
-  for await (const [key, bytes] of rowsIn(rangeOf('uploaded'), database)) {
+  for await (const [key] of rowsIn(rangeOf('uploaded'), database)) {
     if (lastPart(key) !== address) continue
     const [, sha256 = ''] = key.split(' ')
-    const blob = keyOf.blob(sha256)
-    const text = database.get(blob)
-    await database.commit([
-      {
-        equals: [[key, bytes], ...(text === undefined ? [] : [[blob, text] as const])],
-        puts: text === undefined ? [] : [[keyOf.loose(sha256), '0']],
-        dels: [key],
-        adjusts: [{ list: listOf.blobs(address), bytes: -Number(bytes) }],
-      },
-    ])
+    await untilWritten(() => letGo(key, sha256, address, database))
   }
+}
+
+async function letGo(
+  key: string,
+  sha256: string,
+  address: Address,
+  database: Database,
+): Promise<true | undefined> {
+  const bytes = database.get(key)
+  if (bytes === undefined) return true
+  const blob = keyOf.blob(sha256)
+  const text = database.get(blob)
+  const [isWritten] = await database.commit([
+    {
+      equals: [[key, bytes], ...(text === undefined ? [] : [[blob, text] as const])],
+      puts: text === undefined ? [] : [[keyOf.loose(sha256), '0']],
+      dels: [key],
+      adjusts: [{ list: listOf.blobs(address), bytes: -Number(bytes) }],
+    },
+  ])
+  return isWritten === true || undefined
 }

@@ -28,7 +28,12 @@ export async function checkAccount(sight: Sight, key: string, value: string): Pr
   if (isAddressName(name as Name))
     sight.expect(keyOf.skeleton(skeletonOf(name as Address)), name, `${name} is taken`)
   // Of an account that was deleted the private key is not here, and its user neither.
-  if (account?.jwk !== undefined && sight.get(keyOf.gone(name)) !== undefined) return
+  if (account?.jwk !== undefined && account.homeKey === undefined) {
+    const gone = keyOf.gone(name)
+    const anew = { puts: [[gone, goneAnew] as const] }
+    if (sight.get(gone) === undefined) sight.find('entry-missing', gone, `${name} was deleted`, anew)
+    return
+  }
   try {
     parsePrivatePem(String(account?.homeKey))
   } catch {
@@ -46,15 +51,16 @@ export async function checkAccount(sight: Sight, key: string, value: string): Pr
     sight.find('view-missing', view, `nobody sees ${name}`, await sight.makers.findViewWrite(name))
 }
 
+/** All is erased once more, which changes nothing where it was. */
+const goneAnew = JSON.stringify({ startedAtMs: 0, groups: [] } satisfies GoneRecord)
+
 /** A deleted account: the row is what keeps its address from being given out again. */
 export function checkGone(sight: Sight, key: string, value: string): void {
   const [address] = partsOf(key)
   const gone = findRow<GoneRecord>(value)
   if (!requireUser(sight, key, address)) return
   if (gone !== undefined && areWhole(gone.startedAtMs) && Array.isArray(gone.groups)) return
-  // All is erased once more, which changes nothing where it was.
-  const anew: GoneRecord = { startedAtMs: 0, groups: [] }
-  sight.find('entry-wrong', key, `says ${value.slice(0, 100)}`, { puts: [[key, JSON.stringify(anew)]] })
+  sight.find('entry-wrong', key, `says ${value.slice(0, 100)}`, { puts: [[key, goneAnew]] })
 }
 
 /** How many groups a user has made. */
