@@ -272,10 +272,19 @@ describe('the end of an account', function () {
     const id = await write(mine, edgars, [losts], words)
     const his = await open(lost)
     await waitUntil('lenore has it', async () => (await idsAt(his, losts)).includes(id))
+    const post = await make(mine, edgars, { kind: 'post', format: 'text/plain', body: words, public: true })
+    const hers = await open(annabel)
     await lenore.stop()
     await erase()
+    // While somebody is owed a tombstone, who reads on finds them in the public list.
+    const { describes } = await hers.request({ list: { of: 'public', owner: edgars } })
+    const seen = describes.map(({ object }) => object as { id: string; deleted?: boolean })
+    assert.deepEqual(
+      seen.map(({ id, deleted }) => [id, deleted]),
+      [[post, true]],
+    )
     await pass(poe, 4 * 24 * hourMs)
-    assert.deepEqual((await show()).deletion?.copies, { objects: 2, all: 2, erased: 0, waiting: 2 })
+    assert.deepEqual((await show()).deletion?.copies, { objects: 3, all: 2, erased: 0, waiting: 2 })
     await pass(poe, 3 * 24 * hourMs)
     const { deletion } = await ended()
     assert.deepEqual([deletion?.copies.all, deletion?.copies.erased], [2, 0])
