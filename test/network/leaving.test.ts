@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../client/connection.ts'
 import type { Row } from '../../objects/engine.ts'
 import { sha256Text } from '../../objects/keys.ts'
@@ -100,7 +101,7 @@ describe('the end of an account', function () {
   async function pass(server: ServerProcess, ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= hourMs) {
       await server.advance(Math.min(left, hourMs))
-      await new Promise(resolve => setTimeout(resolve, 15))
+      await sleep(15)
     }
   }
 
@@ -265,6 +266,34 @@ describe('the end of an account', function () {
     const { deletion } = await ended()
     assert.deepEqual(deletion?.copies, { objects: count + 1, all: count + 1, erased: count + 1, waiting: 0 })
     assert.deepEqual([wordsIn(await rowsOf(poe)), wordsIn(await rowsOf(lenore))], [[], []])
+  })
+
+  it('leaves nothing of what is written, uploaded and sent at that very moment', async () => {
+    const [mine, hers] = [await open(edgar), await open(annabel)]
+    let isOver = false
+    const until = async (work: () => Promise<unknown>): Promise<void> => {
+      // What fails at once lets others have their turn.
+      while (!isOver) await work().catch(() => sleep(5))
+    }
+    const busy = [
+      ...Array.from({ length: 8 }, () => until(() => write(mine, edgars, [annabels, losts], words))),
+      ...Array.from({ length: 4 }, () => until(() => write(hers, annabels, [edgars], 'Are you there?'))),
+      until(() => putBlob(poe, edgar, randomBytes(50))),
+    ]
+    await waitUntil('they are at it', () => lastId > 200)
+    await erase()
+    await sleep(200)
+    isOver = true
+    await Promise.all(busy)
+    await ended()
+    const rows = await rowsOf(poe)
+    assert.deepEqual(wordsIn(rows), [])
+    const mineLeft = rows.filter(
+      ([key]) => /^(boxed|uploaded|device|token) /.test(key) && key.endsWith(` ${edgars}`),
+    )
+    assert.deepEqual(mineLeft, [])
+    assert.equal(rows.find(([key]) => key === `head blobs ${edgars}`)?.[1], '0 0')
+    assert.deepEqual(wordsIn(await rowsOf(lenore)), [])
   })
 
   it('gives up who stays away, and has no key any more', async () => {
