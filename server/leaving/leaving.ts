@@ -31,6 +31,8 @@ const lookMostMs = 60_000
 interface Watch {
   readonly number: number
   readonly pauseMs: number
+  /** Unix ms at which this process looked for the first time. */
+  readonly sinceMs: number
 }
 
 export class Leaving implements AsyncDisposable {
@@ -96,16 +98,15 @@ export class Leaving implements AsyncDisposable {
 
   async #advance({ address, record }: Leaver): Promise<number> {
     const { clock, leavers, onEvent, sweepBlobs } = this.#ports
-    const erasedAtMs = record.erasedAtMs ?? clock.now()
     if (record.erasedAtMs === undefined) {
       await this.#erase(address, record.groups)
       await sweepBlobs()
-      await leavers.note(address, { erasedAtMs })
+      await leavers.note(address, { erasedAtMs: clock.now() })
       onEvent('account.erased', { address, objects: this.erasedOf(address) })
     }
-    const isGivenUp = clock.now() >= erasedAtMs + limits.keepLeastMs
     const watch = await this.#look(address)
-    if (watch !== undefined && !isGivenUp) return watch.pauseMs
+    // Deliveries end before that by themselves, counted from when they could be tried: what does not, never will.
+    if (watch !== undefined && clock.now() < watch.sinceMs + limits.keepLeastMs) return watch.pauseMs
     await this.#end(address)
     return limits.upkeepMs
   }
@@ -121,12 +122,13 @@ export class Leaving implements AsyncDisposable {
 
   /** `undefined` when it is known of every copy what became of it. What was confirmed is not looked at again. */
   async #look(address: Address): Promise<Watch | undefined> {
-    const { store } = this.#ports
+    const { store, clock } = this.#ports
     const before = this.#watches.get(address)
     let number = before?.number ?? 0
     for await (const tombstone of tombstonesOf(address, store, number)) {
       if ((await countCopies(tombstone.id, store)).waiting > 0) {
-        const watch = { number, pauseMs: Math.min((before?.pauseMs ?? firstLookMs / 2) * 2, lookMostMs) }
+        const pauseMs = Math.min((before?.pauseMs ?? firstLookMs / 2) * 2, lookMostMs)
+        const watch = { number, pauseMs, sinceMs: before?.sinceMs ?? clock.now() }
         this.#watches.set(address, watch)
         return watch
       }

@@ -320,6 +320,25 @@ describe('the end of an account', function () {
     assert.deepEqual(wordsIn(await rowsOf(poe)), [])
   })
 
+  it('reaches others after its own server was off for a week', async () => {
+    const mine = await open(edgar)
+    const id = await write(mine, edgars, [losts], words)
+    const his = await open(lost)
+    await waitUntil('lenore has it', async () => (await idsAt(his, losts)).includes(id))
+    await poe.stop()
+    await runFmtp('user', 'delete', edgars, '--yes', '--config', poe.config.file)
+    const weekMs = 7 * 24 * hourMs
+    await lenore.stop()
+    poe = await startProcess(network, 'poe.net')
+    await waitUntil('all is erased here', async () => (await show()).deletion?.erasedAt !== undefined)
+    await poe.kill()
+    lenore = await startProcess(network, 'lenore.org', {}, weekMs)
+    poe = await startProcess(network, 'poe.net', {}, weekMs)
+    const { deletion } = await ended()
+    assert.deepEqual(deletion?.copies, { objects: 2, all: 2, erased: 2, waiting: 0 })
+    assert.deepEqual(wordsIn(await rowsOf(lenore)), [])
+  })
+
   it('waits for another moderator of its groups, or takes them along when told to', async () => {
     const [mine, hers] = [await open(edgar), await open(annabel)]
     for (const name of ['ravens', 'bells']) {
