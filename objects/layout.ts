@@ -35,6 +35,7 @@
  *     device <address> <thumbprint>        an enrolled device
  *     resealing <address> <thumbprint>     number of the box up to which what this revoked key sealed is sealed again
  *     made <address>                       how many groups a user of ours has made
+ *     gone <address>                       a user of ours whose account was deleted, and how far that is
  *     listed <domain> <address>            a user of ours whose whitelist names this domain, or `*.` and one above it
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
@@ -93,6 +94,7 @@ export const keyOf = {
   device: (address: string, thumbprint: string) => key('device', address, thumbprint),
   resealing: (address: string, thumbprint: string) => key('resealing', address, thumbprint),
   made: (address: string) => key('made', address),
+  gone: (address: string) => key('gone', address),
   listed: (domain: string, address: string) => key('listed', domain, address),
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),

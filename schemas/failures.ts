@@ -62,6 +62,7 @@ export const failures = {
   FMTP_CREDENTIAL_EXPIRED: closing('The credential is no longer or not yet valid.', 401),
   FMTP_REVOKED: closing('This device is not enrolled here any more.', 401),
   FMTP_TOKEN: closing('This token is not known, used up or too old. Ask for a new log-in link.', 401),
+  FMTP_ACCOUNT_GONE: closing('This account was deleted.', 410),
   FMTP_TOO_MANY_DEVICES: closing('As many devices are enrolled for this user as can be.', 403),
   FMTP_WRONG_PEER: closing('Another domain answered than the one that was called.', 421),
 
@@ -97,6 +98,7 @@ export const failures = {
   FMTP_NO_RECIPIENT: permanent('The describe names nobody it is for.'),
   FMTP_TOO_MANY_RECIPIENTS: permanent('More recipients than the limit.', 413),
   FMTP_TOO_MANY_GROUPS: permanent('You have made as many groups as one user may.', 403),
+  FMTP_LAST_MODERATOR: permanent('A group would have no moderator left. Name another one first.', 409),
   FMTP_UNKNOWN_RECIPIENT: permanent('Nobody here has this address.', 404),
   FMTP_REFUSED: permanent('The recipient does not take this.', 403),
   FMTP_FORMAT: permanent('The recipient does not read this format.', 415),

@@ -102,6 +102,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     clock,
     findUser: address => accounts.findUser(address),
     findView: address => accounts.findView(address),
+    findLeaver: address => accounts.findLeaver(address),
     homeKey: address => accounts.homeKey(address),
     findPresence: address => ports.findPresence(address),
   })
@@ -141,6 +142,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     blobs,
     clock,
     requireRoom,
+    requireHere: user => accounts.leavers.requireHere(user),
     blobBytes: config.limits.blobBytes,
     userBlobBytes: config.limits.userBlobBytes,
     maySee: (id, viewers) => reveal.findFor(id, viewers) !== undefined,

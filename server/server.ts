@@ -42,6 +42,7 @@ import { createReports } from './delivery/reports.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { createDoors } from './doors.ts'
 import { Presences } from './exchange/presence.ts'
+import { Leaving } from './leaving/leaving.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
@@ -192,6 +193,22 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const { lookup, reveal, admit, publish, shelf } = doors
     const upkeep = closing.use(doors.upkeep)
     const puller = closing.use(doors.puller)
+    const leaving = closing.use(
+      new Leaving({
+        store,
+        clock,
+        leavers: accounts.leavers,
+        erase: (id, author) => publish.erase(id, author),
+        sweepBlobs: () => upkeep.once(),
+        onEvent,
+      }),
+    )
+    accounts.leavers.watch(address => {
+      onEvent('account.leaving', { address })
+      // Behind what is being answered: who asked for it is told that it is done.
+      setImmediate(() => connections.closeUser(address, new FmtpError('FMTP_ACCOUNT_GONE')))
+      leaving.wake()
+    })
 
     const direct = createDirect({
       lookup,
@@ -219,7 +236,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         },
         findOutgoing: (id, version) => {
           const object = reveal.findFor(id as ObjectId, [ownerOf(id as ObjectId)])
-          const outgoing = object?.kind === 'user' ? reveal.findFor(id as ObjectId, []) : object
+          const isView = object?.kind === 'user' && object.deleted !== true
+          const outgoing = isView ? reveal.findFor(id as ObjectId, []) : object
           return outgoing?.version === version ? outgoing : undefined
         },
         reach: (domain, as, note) => reach.domain(domain, as, note, true),
@@ -285,6 +303,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         void catchUp(session as DomainPeer)
         puller.wake(standing.name as Domain, true)
       }
+      if (standing?.role === 'client') accounts.leavers.requireHere(standing.name)
       if (standing?.role === 'client') presences.arrive(session, standing.name)
       if (standing?.role === 'client' && !passed.has(session)) {
         passed.add(session)
@@ -347,7 +366,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     closing.use(
       await listenControl(
         config.data,
-        createActions(core, { stats, wake: domain => courier.wake(domain, true) }),
+        createActions(core, {
+          stats,
+          wake: domain => courier.wake(domain, true),
+          erasedOf: address => leaving.erasedOf(address),
+          httpPort: http[0]?.port,
+        }),
       ),
     )
     if (!isIsland) {

@@ -18,6 +18,7 @@ import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '
 import type { User } from '../../schemas/user.ts'
 import { type AccountRecord, Credentials, type HomeSealingKey } from './credentials.ts'
 import { createGroups, type Groups } from './groups.ts'
+import { Leavers } from './leavers.ts'
 import { isListed, listedWrite } from './listed-domains.ts'
 import type { OwnDomain, OwnDomains } from './own-domains.ts'
 import { findRevoked, type OnRevoked, revocationWrite } from './revoking.ts'
@@ -49,6 +50,8 @@ export interface EnrolledDevice {
 export class Accounts {
   /** Addresses of ours that many share. */
   readonly groups: Groups
+  /** Users of ours whose account was deleted. */
+  readonly leavers: Leavers
   readonly #store: Store
   readonly #domains: OwnDomains
   readonly #clock: Clock
@@ -67,6 +70,13 @@ export class Accounts {
     const credentials = new Credentials(ports)
     this.#credentials = credentials
     this.groups = createGroups({ ...ports, credentials, isOwn: name => this.isOwn(name) })
+    this.leavers = new Leavers({
+      ...ports,
+      credentials,
+      groups: this.groups,
+      findUser: address => this.findUser(address),
+      forget: address => this.forget(address),
+    })
     this.#users = new ShortMemory(ports.clock)
     this.#views = new ShortMemory(ports.clock)
     this.#listed = new ShortMemory(ports.clock)
@@ -80,11 +90,12 @@ export class Accounts {
     return this.isOwnDomain(domainOf(name))
   }
 
+  /** False for one that was deleted. */
   hasAccount(name: Name): boolean {
-    return this.#store.database.get(keyOf.account(name)) !== undefined
+    return this.#store.database.get(keyOf.account(name)) !== undefined && !this.leavers.isGone(name)
   }
 
-  /** All users of ours, without groups, in order of their addresses. */
+  /** All users of ours, without groups, in order of their addresses; those whose account was deleted too. */
   async listAddresses(): Promise<Address[]> {
     const addresses: Address[] = []
     const range = rangeOf('account')
@@ -107,7 +118,13 @@ export class Accounts {
   }
 
   #readUser(address: Name): User | undefined {
-    if (!isAddressName(address) || !this.isOwn(address)) return undefined
+    if (!isAddressName(address) || !this.isOwn(address) || this.leavers.isGone(address)) return undefined
+    return this.#store.findObject(makeObjectId('user', address)) as User | undefined
+  }
+
+  /** The object of a user whose account was deleted, and in the end the tombstone of it, while somebody has to be told. */
+  findLeaver(address: Name): User | undefined {
+    if (!isAddressName(address) || !this.leavers.isGone(address)) return undefined
     return this.#store.findObject(makeObjectId('user', address)) as User | undefined
   }
 
@@ -115,7 +132,7 @@ export class Accounts {
   findView(address: Name): User | undefined {
     const known = this.#views.find(address)
     if (known !== undefined) return known
-    const view = this.#store.findView('everyone', address)
+    const view = this.leavers.isGone(address) ? undefined : this.#store.findView('everyone', address)
     return view === undefined ? undefined : this.#views.keep(address, view)
   }
 
@@ -137,6 +154,7 @@ export class Accounts {
   forget(address: Name): void {
     const leaving = this.#leaving.get(address)
     if (leaving !== undefined) this.#tellRevoked(address, leaving)
+    if (this.leavers.isGone(address)) this.#credentials.forget(address)
     this.#users.forget(address)
     this.#views.forget(address)
     this.#listed.forgetAll()
@@ -161,6 +179,8 @@ export class Accounts {
    */
   async create(address: Address): Promise<void> {
     if (!this.isOwn(address)) throw new FmtpError('FMTP_BAD_NAME', `${domainOf(address)} is not served here`)
+    if (this.leavers.isGone(address))
+      throw new FmtpError('FMTP_BAD_NAME', `${address} was deleted, and is never given out again`)
     const nowMs = this.#clock.now()
     const pair = generateKeyPair()
     const record: AccountRecord = { createdAtMs: nowMs, homeKey: privatePem(pair) }
@@ -269,7 +289,9 @@ export class Accounts {
       throw new FmtpError('FMTP_NOT_FOUND', `no user ${address}`)
     const token = randomBytes(32).toString('base64url')
     const record: TokenRecord = { address, expiresAtMs: this.#clock.now() + limits.linkMs }
-    await this.#store.database.commit([{ puts: [[keyOf.token(sha256Text(token)), JSON.stringify(record)]] }])
+    const puts = [[keyOf.token(sha256Text(token)), JSON.stringify(record)] as const]
+    const [isMade] = await this.#store.database.commit([{ absent: [keyOf.gone(address)], puts }])
+    if (isMade !== true) throw new FmtpError('FMTP_NOT_FOUND', `${address} was deleted`)
     return token
   }
 
@@ -283,12 +305,13 @@ export class Accounts {
     const enrolled = await untilWritten(async () => {
       const text = this.#store.database.get(key)
       const record = text === undefined ? undefined : (JSON.parse(text) as TokenRecord)
-      if (text === undefined || record?.address !== address || record.expiresAtMs <= this.#clock.now())
+      const isGood = record?.address === address && record.expiresAtMs > this.#clock.now()
+      if (text === undefined || !isGood || this.leavers.isGone(address))
         throw new FmtpError('FMTP_TOKEN', address)
       const enrolled = jwk === undefined ? undefined : await this.#enrolment(address, jwk)
       const { absent = [], equals = [], puts = [] } = enrolled?.write ?? {}
       const [isUsed] = await this.#store.database.commit([
-        { absent, equals: [[key, text], ...equals], dels: [key], puts },
+        { absent: [keyOf.gone(address), ...absent], equals: [[key, text], ...equals], dels: [key], puts },
       ])
       // Else the token was used meanwhile, or the view has changed: look again.
       return isUsed === true ? { credential: enrolled?.credential } : undefined
@@ -336,6 +359,7 @@ export class Accounts {
    */
   async userWrite(user: User, before: Pick<User, 'whitelist'> | undefined): Promise<AttachedWrite> {
     const address = user.owner as Address
+    if (user.deleted === true) return this.leavers.lastWrite(user, before)
     const viewBefore = this.#findView(address)
     const devices = await this.#deviceKeys(address)
     const revoked = findRevoked(user, devices)

@@ -18,8 +18,10 @@ import type { OwnDomain, OwnDomains } from './own-domains.ts'
 
 export interface AccountRecord {
   readonly createdAtMs: number
-  /** PKCS #8 PEM of the home key. */
-  readonly homeKey: string
+  /** PKCS #8 PEM of the home key; of an account that was deleted there is none any more. */
+  readonly homeKey?: string
+  /** What is left of the home key then: what it sealed is still believed. */
+  readonly jwk?: PublicJwk
 }
 
 export interface HomeSealingKey extends SealingKey {
@@ -85,7 +87,21 @@ export class Credentials {
   }
 
   isHomeKey(name: Name, thumbprint: string): boolean {
-    return this.#findHomeKey(name)?.signer.kid === thumbprint
+    const home = this.#findHomeKey(name)
+    if (home !== undefined) return home.signer.kid === thumbprint
+    const { jwk } = this.#findRecord(name) ?? {}
+    return jwk !== undefined && thumbprintOf(jwk) === thumbprint
+  }
+
+  /** What stays of an account when its last object was sealed: its home key can not be had from it. */
+  withoutKey(name: Name): AccountRecord | undefined {
+    const home = this.#findHomeKey(name)
+    return home && { createdAtMs: home.createdAtMs, jwk: home.jwk }
+  }
+
+  /** To be called when the account has changed. */
+  forget(name: Name): void {
+    this.#homeKeys.delete(name)
   }
 
   /** A credential for a key of one of our names: the one that was issued last, until that is a day old. */
@@ -130,12 +146,15 @@ export class Credentials {
   #findHomeKey(name: Name): HomeKey | undefined {
     const known = this.#homeKeys.get(name)
     if (known !== undefined) return known
-    const text = this.#ports.store.database.get(keyOf.account(name))
-    if (text === undefined) return undefined
-    const { homeKey, createdAtMs } = JSON.parse(text) as AccountRecord
+    const { homeKey, createdAtMs = 0 } = this.#findRecord(name) ?? {}
+    if (homeKey === undefined) return undefined
     const pair = parsePrivatePem(homeKey)
     const home = { signer: signerOf(pair), jwk: pair.jwk, createdAtMs }
     this.#homeKeys.set(name, home)
     return home
+  }
+  #findRecord(name: Name): AccountRecord | undefined {
+    const text = this.#ports.store.database.get(keyOf.account(name))
+    return text === undefined ? undefined : (JSON.parse(text) as AccountRecord)
   }
 }

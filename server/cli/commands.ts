@@ -46,6 +46,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./device.ts')).device(args),
   },
   {
+    name: 'user',
+    takes: 'list | add ADDRESS | show ADDRESS | delete ADDRESS [--yes] [--force]  [--config FILE] [--json]',
+    does: 'shows users, makes one with a log-in link, deletes one with all that it wrote, everywhere',
+    run: async args => (await import('./user.ts')).user(args),
+  },
+  {
     name: 'queue',
     takes: '[DOMAIN] | show ID | retry DOMAIN  [--config FILE] [--json]',
     does: 'shows what waits for other domains and why, or what became of one object; tries again now',

@@ -3,10 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { formatLink } from '../../client/link.ts'
-import { type Address, domainOf, isAddress, parseAddress } from '../../schemas/names.ts'
+import { type Address, isAddress, parseAddress } from '../../schemas/names.ts'
 import { islandConfig, type LoadedConfig, loadConfig } from '../config/load.ts'
-import { originOf } from '../config/own-hosts.ts'
+import { makeLogInLink } from '../control/log-in-link.ts'
 import { createLog } from '../log.ts'
 import { type RunningServer, startServer } from '../server.ts'
 
@@ -62,14 +61,17 @@ async function introduce(
   const { accounts, domains } = server
   const [domain] = domains.values()
   if (domain === undefined) return []
-  const existing = await accounts.listAddresses()
+  const known = await accounts.listAddresses()
+  const existing = known.filter(address => accounts.hasAccount(address))
   const wanted =
     users.length > 0
       ? users
-      : existing.length > 0
+      : known.length > 0
         ? existing
         : [parseAddress(`${systemUser()}@${domain.domain}`)]
-  for (const address of wanted) if (!accounts.hasAccount(address)) await accounts.create(address)
+  const isGone = (address: Address): boolean => accounts.leavers.isGone(address)
+  for (const address of wanted)
+    if (!accounts.hasAccount(address) && !isGone(address)) await accounts.create(address)
 
   const lines = [`serving ${[...domains.keys()].join(', ')}, data in ${config.data}`]
   for (const { address, port } of server.tcp) lines.push(`  tcp   ${address}:${port}`)
@@ -79,17 +81,10 @@ async function introduce(
     for (const { record } of keys) lines.push(`  DNS   fmtpkey.${name} TXT "${record}"`)
   }
   for (const address of wanted) {
-    lines.push(`  user  ${address}`)
+    lines.push(isGone(address) ? `  user  ${address} was deleted` : `  user  ${address}`)
+    if (isGone(address)) continue
     if (!isLinkWanted && (await accounts.hasDevices(address))) continue
-    const own = domains.get(domainOf(address))
-    if (own === undefined) continue
-    const token = await accounts.makeToken(address)
-    const link = formatLink({
-      origin: originOf(config, server.http[0]?.port ?? 8080),
-      address,
-      token,
-      thumbprint: own.current.pair.thumbprint,
-    })
+    const link = await makeLogInLink(address, { config, domains, accounts }, server.http[0]?.port)
     lines.push(`  link  ${link}`, '        works once, for a day:  npx fmtp login LINK')
   }
   return lines

@@ -11,6 +11,7 @@ import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
 import { keyActions } from './key-actions.ts'
 import { queueActions, type WakeDomain } from './queue-actions.ts'
+import { type UsersPorts, userActions } from './user-actions.ts'
 
 /** What a running server counts, since it started. */
 export interface StatsResult {
@@ -21,8 +22,8 @@ export interface StatsResult {
   readonly heldBack: readonly { readonly domain: string; readonly until: string }[]
 }
 
-/** What only a running server has: what it counts, and a courier. */
-export interface RunningParts {
+/** What only a running server has: what it counts, a courier, and who erases accounts. */
+export interface RunningParts extends UsersPorts {
   stats(): StatsResult
   readonly wake: WakeDomain
 }
@@ -32,6 +33,7 @@ export function createActions(core: Core, running?: RunningParts): ControlAction
   return {
     ...keyActions(core),
     ...queueActions(core, running?.wake),
+    ...userActions(core, running),
     backup: (args, ports) => backUp(core, args, ports),
     verify: (_, ports) => verifyStore(core, ports),
     stats: async () => {

@@ -4,8 +4,7 @@ import { type Address, type Domain, isAddressName, parseAddress, parseDomain } f
 import type { KeyReport } from '../accounts/rotation.ts'
 import type { Core } from '../core.ts'
 import type { ControlActions } from './action.ts'
-
-type Args = Readonly<Record<string, unknown>>
+import { type Args, findText, requireText } from './args.ts'
 
 export interface KeysResult {
   readonly keys: readonly KeyReport[]
@@ -95,18 +94,4 @@ export function keyActions({ domains, rotation, accounts, removals }: Core): Con
       return { address, thumbprint }
     },
   }
-}
-
-/** @throws {FmtpError} FMTP_BAD_FRAME where it is no text */
-function findText(args: Args, name: string): string | undefined {
-  const value = args[name]
-  if (value !== undefined && typeof value !== 'string')
-    throw new FmtpError('FMTP_BAD_FRAME', `${name} must be text`)
-  return value
-}
-
-function requireText(args: Args, name: string): string {
-  const text = findText(args, name)
-  if (text === undefined || text === '') throw new FmtpError('FMTP_BAD_FRAME', `${name} is missing`)
-  return text
 }

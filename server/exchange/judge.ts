@@ -53,6 +53,8 @@ export function judge(object: FmtpObject, recipient: Name, from: Bringing, ports
   }
   const parent = findParent(object, recipient, ports.store)
   const { reach, forwardedBy } = reachOf(object, user, { ...from, parent }, ports.store)
+  if (isEndHere(object, recipient, ports.store))
+    return conclude([{ isAccepted: true, reason: 'ends what is in the box' }], forwardedBy)
   // To strangers a hidden user looks like none, whatever they bring.
   if (!reach.isAccepted && user.public === false)
     return { outcome: 'absent', reason: `hidden; ${reach.reason}` }
@@ -99,6 +101,11 @@ function reachOf(
   }
   const approach = { judged: session, isForward: true, hasTakenPart: false }
   return { reach: decideReach(user, approach), forwardedBy: session }
+}
+
+/** Its owner takes it back: what somebody took from a friend must not stay because they are friends no more. */
+function isEndHere({ id, deleted }: FmtpObject, recipient: Name, store: Store): boolean {
+  return deleted === true && store.findBoxedText(recipient, id) !== undefined
 }
 
 /** What an object answers, where that is in the recipient's box. */

@@ -72,15 +72,29 @@ interface Finished {
   readonly founding?: Write | undefined
 }
 
-/** `author` is whom the session proved to be. */
-export type Publish = (frame: DescribeFrame, author: Address, from: PublishedFrom) => Promise<Answer>
-
 /** How a frame of an author came. */
 export interface PublishedFrom {
   /** IP address of the client. */
   readonly remote: string
   /** Length of the text that the frame was read from. */
   readonly chars?: number | undefined
+}
+
+/** Whose word a version is; missing where an account is erased, and nobody says anything. */
+interface Saying {
+  readonly author: Address
+  readonly remote: string
+  readonly replaces: number | undefined
+}
+
+export interface Publish {
+  /** `author` is whom the session proved to be. */
+  (frame: DescribeFrame, author: Address, from: PublishedFrom): Promise<Answer>
+  /**
+   * Puts a tombstone in the place of an object of an account that was deleted, or of a group in the name of its moderator. True
+   * where it is new.
+   */
+  erase(id: ObjectId, author: Address): Promise<boolean>
 }
 
 export function createPublish(ports: PublishPorts): Publish {
@@ -169,15 +183,12 @@ export function createPublish(ports: PublishPorts): Publish {
   }
 
   /** `undefined` where another version came meanwhile: look again. */
-  async function write(
-    finished: Finished,
-    replaces: number | undefined,
-    remote: string,
-  ): Promise<Result[] | undefined> {
+  async function write(finished: Finished, saying?: Saying): Promise<Result[] | undefined> {
     const { verified, before, founding } = finished
     const { object } = verified
-    checkVersion(verified, before?.object, replaces)
-    checkPlace(object)
+    checkVersion(verified, before?.object, saying?.replaces)
+    // What waits under a parent that says otherwise is erased all the same.
+    if (saying !== undefined) checkPlace(object)
     checkCount(recipientsOf(object), ports.recipients)
     const holders = before === undefined ? [] : await readHolders(object.id, store)
     const recipients = recipientsOf(object, before?.object, holders)
@@ -189,6 +200,9 @@ export function createPublish(ports: PublishPorts): Publish {
       if (blob === undefined) throw new FmtpError('FMTP_NO_BLOB', sha256)
       change.equals.push([keyOf.blob(sha256), blob])
     }
+    addTo(change, await userWriteOf(object, before?.object))
+    // From here to the commit nobody comes between: who is gone by now has nothing behind it.
+    if (saying !== undefined) accounts.leavers.requireHere(saying.author)
     boxForOwner(change, { verified, before })
     const { results, takers } = judgeLocally(verified, local)
     take(change, { verified, before }, takers, ports)
@@ -200,8 +214,10 @@ export function createPublish(ports: PublishPorts): Publish {
       const nowMs = clock.now()
       addTo(change, outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined }))
     }
-    addTo(change, ports.countRecipients(object, recipients, { before: before?.object, remote }))
-    addTo(change, await userWriteOf(object, before?.object))
+    if (saying !== undefined) {
+      const from = { before: before?.object, remote: saying.remote }
+      addTo(change, ports.countRecipients(object, recipients, from))
+    }
     const [isWritten] = await store.database.commit([change])
     if (object.kind === 'user') accounts.forget(object.owner as Name)
     if (isWritten !== true) return undefined
@@ -221,8 +237,37 @@ export function createPublish(ports: PublishPorts): Publish {
     return { ...failureAnswer(new FmtpError('FMTP_ISLAND')), for: recipient, outcome: 'refused' }
   }
 
-  return async (frame, author, { remote, chars }) => {
+  /** The tombstone is newer than all that others have of it: of a user that is everyone's view. */
+  function tombstoneOf(id: ObjectId, author: Address): Finished | undefined {
+    const before = store.findBefore(id)
+    if (before === undefined || before.object.deleted === true) return undefined
+    const { kind, version: held } = before.object
+    const shown = kind === 'user' ? (store.findView('everyone', author)?.version ?? 0) : 0
+    const version = Math.max(clock.now(), held + 1, shown + 1)
+    const finished = fillAndSeal({ id, kind, deleted: true, version } as Draft, author)
+    return finished === 'known' ? undefined : finished
+  }
+
+  async function erase(id: ObjectId, author: Address): Promise<boolean> {
     const startMs = clock.now()
+    return untilWritten(async () => {
+      const finished = tombstoneOf(id, author)
+      if (finished === undefined) return false
+      const results = await write(finished)
+      if (results === undefined) return undefined
+      const { kind, owner } = finished.verified.object
+      ports.onPublished({ id, kind, owner, results, ms: clock.now() - startMs })
+      return true
+    })
+  }
+
+  const publish = async (
+    frame: DescribeFrame,
+    author: Address,
+    { remote, chars }: PublishedFrom,
+  ): Promise<Answer> => {
+    const startMs = clock.now()
+    accounts.leavers.requireHere(author)
     checkSize(frame.object, ports.objectBytes, chars)
     if (frame.for !== undefined)
       throw new FmtpError('FMTP_BAD_FRAME', 'publish names its recipients in the object')
@@ -232,7 +277,7 @@ export function createPublish(ports: PublishPorts): Publish {
       checkOffered(finished.verified.object, author)
       // A tombstone makes room.
       if (finished.verified.object.deleted !== true || finished.before === undefined) ports.requireRoom()
-      const results = await write(finished, frame.replaces, remote)
+      const results = await write(finished, { author, remote, replaces: frame.replaces })
       // Perhaps the same draft, sent twice: then it is known now.
       if (results === undefined) return undefined
       const { id, version, kind, owner } = finished.verified.object
@@ -240,6 +285,7 @@ export function createPublish(ports: PublishPorts): Publish {
       return { outcome: 'stored', results, id, version } as const
     })
   }
+  return Object.assign(publish, { erase })
 }
 
 /** Blobs that this version names and the one before did not. */

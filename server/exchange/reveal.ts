@@ -67,6 +67,12 @@ export function createReveal(ports: RevealPorts): Reveal {
     return refreshed(object)
   }
 
+  /** Who reads the list of somebody whose account was deleted sees what is deleted there. */
+  function isLeaving(address: Address): boolean {
+    const leaver = accounts.findLeaver(address)
+    return leaver !== undefined && leaver.public !== false
+  }
+
   /** Credentials of our own are renewed on the way out. */
   function refreshed(object: FmtpObject): FmtpObject {
     const encryptedKey = accounts.freshCredential(object.encryptedKey, object.owner as Name)
@@ -119,7 +125,9 @@ export function createReveal(ports: RevealPorts): Reveal {
     isOwn: name => accounts.isOwn(name),
     findFor,
     isOpen: (address, viewers) =>
-      ports.findView(address, viewers) !== undefined || accounts.groups.find(address)?.public === true,
+      ports.findView(address, viewers) !== undefined ||
+      accounts.groups.find(address)?.public === true ||
+      isLeaving(address),
     isLeftOut: (object, viewers) =>
       isLeftOut(object, viewers, { store, isGroup: address => accounts.groups.isGroup(address) }),
   })

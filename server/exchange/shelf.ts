@@ -26,6 +26,8 @@ export interface ShelfPorts {
   readonly userBlobBytes: number
   /** Throws FMTP_FULL where the disk has no room for so many bytes. */
   requireRoom(bytes: number): void
+  /** Throws FMTP_ACCOUNT_GONE of a user whose account was deleted. */
+  requireHere(user: Address): void
   /** Whether all of these viewers, or where there are none a guest, may see an object. */
   maySee(id: ObjectId, viewers: readonly string[]): boolean
 }
@@ -115,6 +117,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
   async function keep(sha256: string, user: Address, bytes: number): Promise<void> {
     const nowMs = clock.now()
     await untilWritten(async () => {
+      ports.requireHere(user)
       const uploaded = database.get(keyOf.uploaded(sha256, user))
       const used = database.head(listOf.blobs(user)).bytes
       if (uploaded === undefined && used + bytes > ports.userBlobBytes)

@@ -17,6 +17,8 @@ export interface ViewsPorts {
   readonly clock: Clock
   /** The owner's own object. */
   findUser(address: Address): User | undefined
+  /** The object of one whose account was deleted. */
+  findLeaver(address: Address): User | undefined
   /** Everyone's view. */
   findView(address: Address): User | undefined
   homeKey(address: Address): SealingKey
@@ -55,9 +57,16 @@ export function createViews(ports: ViewsPorts): FindView {
     return view
   }
 
+  /** Who asks is told that there is no such user; the tombstone is brought in the name of its owner, who does not ask any more. */
+  function findEnd(address: Address, viewers: readonly string[]): User | undefined {
+    if (viewers.length !== 1 || viewers[0] !== address) return undefined
+    const leaver = ports.findLeaver(address)
+    return leaver?.deleted === true ? leaver : undefined
+  }
+
   return (address, viewers) => {
     const user = ports.findUser(address)
-    if (user === undefined) return undefined
+    if (user === undefined) return findEnd(address, viewers)
     const others = viewers.filter(viewer => viewer !== address)
     if (viewers.length > 0 && others.length === 0) return user
     // One answer is shown to all viewers, so that the least known of them decides.

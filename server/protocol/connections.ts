@@ -98,6 +98,14 @@ export class Connections implements Peers {
     }
   }
 
+  /** Ends all sessions of a user of ours. */
+  closeUser(address: string, error: FmtpError): void {
+    for (const session of [...this.#sessions]) {
+      const { standing } = session
+      if (standing?.role === 'client' && standing.name === address) session.close(error)
+    }
+  }
+
   closeAll(): void {
     this.#isClosed = true
     for (const session of [...this.#sessions]) session.close()

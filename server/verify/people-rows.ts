@@ -8,6 +8,8 @@ import { skeletonOf } from '../../schemas/look-alikes.ts'
 import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
 import type { User } from '../../schemas/user.ts'
 import { readJws, type Verifier } from '../../wire/jws.ts'
+import type { AccountRecord } from '../accounts/credentials.ts'
+import type { GoneRecord } from '../accounts/leavers.ts'
 import { listedDomains } from '../accounts/listed-domains.ts'
 import { readStrangers } from '../exchange/first-recipients.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
@@ -22,7 +24,16 @@ function requireUser(sight: Sight, key: string, address: string): boolean {
 
 export async function checkAccount(sight: Sight, key: string, value: string): Promise<void> {
   const [name] = partsOf(key)
-  const account = findRow<{ homeKey?: string; createdAtMs?: number }>(value)
+  const account = findRow<AccountRecord>(value)
+  if (isAddressName(name as Name))
+    sight.expect(keyOf.skeleton(skeletonOf(name as Address)), name, `${name} is taken`)
+  // Of an account that was deleted the private key is not here, and its user neither.
+  if (account?.jwk !== undefined && account.homeKey === undefined) {
+    const gone = keyOf.gone(name)
+    const anew = { puts: [[gone, goneAnew] as const] }
+    if (sight.get(gone) === undefined) sight.find('entry-missing', gone, `${name} was deleted`, anew)
+    return
+  }
   try {
     parsePrivatePem(String(account?.homeKey))
   } catch {
@@ -30,7 +41,6 @@ export async function checkAccount(sight: Sight, key: string, value: string): Pr
     return
   }
   if (!isAddressName(name as Name)) return
-  sight.expect(keyOf.skeleton(skeletonOf(name as Address)), name, `${name} is taken`)
   const group = makeObjectId('group', name as Name)
   if (sight.findObject(group) !== undefined || sight.isLost(group)) return
   const id = makeObjectId('user', name as Name)
@@ -39,6 +49,18 @@ export async function checkAccount(sight: Sight, key: string, value: string): Pr
   const view = keyOf.view('everyone', name)
   if (sight.get(view) === undefined)
     sight.find('view-missing', view, `nobody sees ${name}`, await sight.makers.findViewWrite(name))
+}
+
+/** All is erased once more, which changes nothing where it was. */
+const goneAnew = JSON.stringify({ startedAtMs: 0, groups: [] } satisfies GoneRecord)
+
+/** A deleted account: the row is what keeps its address from being given out again. */
+export function checkGone(sight: Sight, key: string, value: string): void {
+  const [address] = partsOf(key)
+  const gone = findRow<GoneRecord>(value)
+  if (!requireUser(sight, key, address)) return
+  if (gone !== undefined && areWhole(gone.startedAtMs) && Array.isArray(gone.groups)) return
+  sight.find('entry-wrong', key, `says ${value.slice(0, 100)}`, { puts: [[key, goneAnew]] })
 }
 
 /** How many groups a user has made. */

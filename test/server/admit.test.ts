@@ -196,6 +196,39 @@ describe('admit', () => {
       client.close()
     })
 
+    it('takes the end of what it took before, from the home and from whoever brings it, and no edit', async () => {
+      const client = await connectAs(server, await enrol(server, 'carol@lenore.org'))
+      const [end, forwarder] = [await openAs(poe), await openAs(mallory)]
+      const first = handMessage(edgar, ['carol@lenore.org'])
+      const second = handMessage(edgar, ['carol@lenore.org'])
+      for (const message of [first, second])
+        assert.equal((await end.ask(describeTo(message, 'carol@lenore.org'))).outcome, 'stored')
+      const settings = {
+        id: 'user.carol@lenore.org',
+        kind: 'user',
+        policy: 'reject',
+        blacklist: ['*@poe.net'],
+      }
+      assert.equal((await client.describe({ object: settings })).outcome, 'stored')
+      const nextOf = ({ id, kind, owner, createdAt, version }: Message, more: object): object =>
+        sealObject(
+          { id, kind, owner, createdAt, version: version + 1, ...more } as unknown as Unsealed,
+          edgar,
+        ).object
+      const edit = nextOf(first, { to: first.to, format: first.format, body: 'Evermore' })
+      assert.equal((await end.ask(describeTo(edit, 'carol@lenore.org'))).outcome, 'refused')
+      const gone = nextOf(first, { deleted: true })
+      assert.equal((await end.ask(describeTo(gone, 'carol@lenore.org'))).outcome, 'stored')
+      const brought = nextOf(second, { deleted: true })
+      assert.equal((await forwarder.ask(describeTo(brought, 'carol@lenore.org'))).outcome, 'stored')
+      for (const { id } of [first, second])
+        assert.equal((server.running.store.findObject(id) as Message).body, undefined)
+      // What was never here has no end here.
+      const never = nextOf(handMessage(edgar, ['carol@lenore.org']), { deleted: true })
+      assert.equal((await end.ask(describeTo(never, 'carol@lenore.org'))).outcome, 'refused')
+      for (const each of [client, end, forwarder]) each.close()
+    })
+
     it('takes no answer in a thread where only a name that ends alike has spoken', async () => {
       const alike = await settle('x.alice2@lenore.org')
       const client = await settle('alice2@lenore.org', ['x.alice2@lenore.org'])

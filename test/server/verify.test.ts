@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { Database } from '../../objects/database.ts'
 import type { Row } from '../../objects/engine.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import { parseAddress } from '../../schemas/names.ts'
 import type { ActionPorts } from '../../server/control/action.ts'
 import { openCore } from '../../server/core.ts'
 import { repair } from '../../server/verify/repair.ts'
 import { type VerifyResult, verifyStore } from '../../server/verify/verify.ts'
-import { assertCode } from '../support/conditions.ts'
+import { assertCode, waitUntil } from '../support/conditions.ts'
 import { Network, type TestServer } from '../support/network.ts'
 import { populate } from '../support/populate.ts'
 
@@ -24,6 +25,11 @@ describe('verify', function () {
   before(async () => {
     network = await Network.start()
     home = (await populate(network)).home
+    const { accounts } = home.running
+    const bob = parseAddress('bob@lenore.org')
+    await accounts.create(bob)
+    await accounts.leavers.begin(bob, false)
+    await waitUntil('bob is gone', () => accounts.leavers.find(bob)?.endedAtMs !== undefined)
   })
 
   after(() => network[Symbol.asyncDispose]())
@@ -97,7 +103,7 @@ describe('verify', function () {
       ...['boxed', 'newest', 'entry', 'head', 'unjoined', 'waiting', 'digest', 'spoke', 'kept', 'expires'],
       ...['foreign', 'cached', 'used', 'attached', 'blob', 'uploaded', 'loose', 'credential', 'view'],
       ...['device', 'retention', 'listed', 'skeleton', 'token', 'introduced', 'courier', 'retry', 'due'],
-      ...['peer'],
+      ...['peer', 'gone'],
     ]
 
     async function assertMended(

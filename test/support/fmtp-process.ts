@@ -173,7 +173,20 @@ export class ServerProcess extends Command {
 }
 
 /** A command as a process of its own, which must end well; gives what it printed. This process goes on meanwhile. */
-export async function runFmtp(...args: string[]) {
+export async function runFmtp(...args: string[]): Promise<string> {
+  const { status, stdout, stderr } = await endFmtp(args)
+  assert.equal(status, 0, `fmtp ${args.join(' ')}:\n${stdout}${stderr}`)
+  return stdout
+}
+
+/** The same, which must fail; gives what it said of that. */
+export async function failFmtp(...args: string[]): Promise<string> {
+  const { status, stdout, stderr } = await endFmtp(args)
+  assert.equal(status, 1, `fmtp ${args.join(' ')}:\n${stdout}${stderr}`)
+  return stderr
+}
+
+async function endFmtp(args: readonly string[]) {
   const child = spawn(process.execPath, [mainFile, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', text => {
@@ -183,6 +196,5 @@ export async function runFmtp(...args: string[]) {
     stderr += text
   })
   const [status] = (await once(child, 'close')) as [number | null]
-  assert.equal(status, 0, `fmtp ${args.join(' ')}:\n${stdout}${stderr}`)
-  return stdout
+  return { status, stdout, stderr }
 }

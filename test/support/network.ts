@@ -210,9 +210,11 @@ export async function connectWith(
   { origin, domain }: { readonly origin: string; readonly domain: string },
   person: Person,
   jwk: PublicJwk,
+  handlers: Partial<Handlers> = {},
 ): Promise<Connection> {
   return Connection.open(await dialOrigin(origin), {
     randomNonce,
+    ...handlers,
     domain,
     // As clients do, which follow a domain to its next key.
     verifyServer: pinnedTo(thumbprintOf(jwk)),

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { Connection } from '../../client/connection.ts'
+import type { Connection, Handlers } from '../../client/connection.ts'
 import { formatLink } from '../../client/link.ts'
 import { thumbprintOf } from '../../objects/keys.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
@@ -42,7 +42,7 @@ export interface ServerProcess extends Site, AsyncDisposable {
   /** The log-in link of an address, for the command line. */
   makeLink(address: string): Promise<string>
   enrol(address: string): Promise<Person>
-  connect(person: Person): Promise<Connection>
+  connect(person: Person, handlers?: Partial<Handlers>): Promise<Connection>
   /** SIGTERM, and what it ends with: exit code or signal. */
   stop(): Promise<number | string>
   /** SIGKILL, and resolves when it is gone. */
@@ -107,7 +107,7 @@ export async function startProcess(
       })
     },
     enrol: async address => enrolWith(origin, address, await tell({ tokenFor: address }), ready.jwk),
-    connect: person => connectWith({ origin, domain }, person, ready.jwk),
+    connect: (person, handlers) => connectWith({ origin, domain }, person, ready.jwk, handlers),
     stop,
     kill: async () => {
       child.kill('SIGKILL')
