@@ -17,6 +17,7 @@
  *     waiting <id>                         ids of answers that wait for this object, or for a version of it
  *     unjoined <id>                        parent that keeps an answer out of the list of its thread
  *     spoke <top> <address>                a user of ours said something in this thread
+ *     answered <top> <address> <domain>    the last answer of this thread that somebody there wrote to a user of ours: its id
  *     kept <id> <address>                  a user of ours has it among the favourites
  *     expires <unix ms> <id>               an object that says when it ends
  *     blob <sha256>                        bytes that are here: how many, since when
@@ -75,6 +76,7 @@ export const keyOf = {
   waiting: (id: string) => key('waiting', id),
   unjoined: (id: string) => key('unjoined', id),
   spoke: (top: string, address: string) => key('spoke', top, address),
+  answered: (top: string, address: string, domain: string) => key('answered', top, address, domain),
   kept: (id: string, address: string) => key('kept', id, address),
   expires: (expiresAtMs: number, id: string) => key('expires', padded(expiresAtMs, msDigits), id),
   blob: (sha256: string) => key('blob', sha256),

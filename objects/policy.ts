@@ -22,6 +22,8 @@ export interface Approach {
   readonly isForward: boolean
   /** True when the recipient has the parent and the sender belongs to the conversation (protocol §8.3). */
   readonly hasTakenPart: boolean
+  /** True where who brings it has written an answer of the same thread to the recipient (protocol §8.3). */
+  readonly isBroughtAlong?: boolean
 }
 
 /**
@@ -58,9 +60,8 @@ export function decideReachThrough(
   owner: string,
   groups: readonly Address[],
 ): { readonly decision: Decision; readonly group: Address | undefined } {
-  const foe = findMatch(recipient.blacklist, owner)
-  if (foe !== undefined && findMatch(recipient.whitelist, owner) === undefined)
-    return { decision: refuse(`blacklist has ${foe}, ${owner}`), group: undefined }
+  const unwelcome = refuseOwner(recipient, owner)
+  if (unwelcome !== undefined) return { decision: unwelcome, group: undefined }
   let decision = refuse('no group brings it')
   for (const group of groups) {
     decision = decideReach(recipient, { judged: group, isForward: true, hasTakenPart: false })
@@ -69,9 +70,19 @@ export function decideReachThrough(
   return { decision, group: undefined }
 }
 
-/** The four rungs of reaching a user, first match wins. */
+/** Nobody is brought what somebody wrote from whom they want nothing. */
+export function refuseOwner(recipient: User, owner: string): Decision | undefined {
+  return isUnwelcome(recipient, owner) ? refuse(`blacklist has a pattern for ${owner}`) : undefined
+}
+
+/** True for a name on the blacklist, unless a pattern of the whitelist has it too. */
+export function isUnwelcome({ blacklist, whitelist }: User, name: string): boolean {
+  return findMatch(blacklist, name) !== undefined && findMatch(whitelist, name) === undefined
+}
+
+/** The rungs of reaching a user, first match wins. */
 export function decideReach(recipient: User, approach: Approach): Decision {
-  const { judged, isForward, hasTakenPart } = approach
+  const { judged, isForward, hasTakenPart, isBroughtAlong } = approach
   const who = isForward ? `forwarded by ${judged}` : judged
   if (judged !== undefined) {
     const friend = findMatch(recipient.whitelist, judged)
@@ -79,6 +90,7 @@ export function decideReach(recipient: User, approach: Approach): Decision {
     const foe = findMatch(recipient.blacklist, judged)
     if (foe !== undefined) return refuse(`blacklist has ${foe}, ${who}`)
     if (hasTakenPart) return { isAccepted: true, reason: `took part in the conversation, ${who}` }
+    if (isBroughtAlong) return { isAccepted: true, reason: `belongs to an answer that is here, ${who}` }
   }
   const policy = recipient.policy ?? 'accept'
   if (policy === 'accept') return { isAccepted: true, reason: `policy accepts, ${who}` }

@@ -86,6 +86,7 @@ export const describeFrame = frame({
   object: Type.Object({}, { additionalProperties: true }),
   for: Type.Optional(Type.Array(nameText, { minItems: 1, maxItems: limits.recipients, uniqueItems: true })),
   replaces: Type.Optional(versionNumber),
+  by: Type.Optional(nameText),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9]+\\.[0-9]+$', maxLength: 64 })),
   hops,
 })

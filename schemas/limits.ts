@@ -68,6 +68,9 @@ export const limits = {
   placesBackMs: 6 * dayMs,
   restoredMs: 30 * dayMs,
 
+  forwards: 200,
+  forwardsInAll: 5000,
+
   boxBytes: 1024 * mib,
   cacheBytes: 1024 * mib,
   blobBytes: 50 * mib,

@@ -77,8 +77,8 @@ const commands: readonly Command[] = [
   },
   {
     name: 'send',
-    takes: 'ADDRESS[,ADDRESS…] TEXT [--subject S] [--reply ID] [--attach FILE]…',
-    does: 'sends a message; TEXT - reads it from standard input',
+    takes: 'ADDRESS[,ADDRESS…] TEXT [--subject S] [--reply ID [--all]] [--attach FILE]…',
+    does: 'sends a message; TEXT - reads it from standard input; --all answers everybody, and adds ADDRESS, which may be left out',
     run: async args => (await import('./send.ts')).send(args),
   },
   {

@@ -55,9 +55,9 @@ export async function list(args: string[]): Promise<number> {
         limit: Math.min(left, limits.pageObjects),
         ...(after === undefined ? {} : { after }),
       }
-      const { answer } = await connection.request({ list: page }, ({ object }) => {
+      const { answer } = await connection.request({ list: page }, ({ object, by }) => {
         left--
-        process.stdout.write(line(object, values.json))
+        process.stdout.write(line(object, values.json, by))
       })
       if (answer.outcome !== 'found') throw answerError(answer)
       if (left <= 0 || answer.complete === true || answer.cursor === undefined || answer.cursor === after)
@@ -84,8 +84,8 @@ export async function follow(args: string[]): Promise<number> {
   const stopping = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
 
-  function show({ object, cursor }: DescribeFrame): void {
-    process.stdout.write(line(object, values.json))
+  function show({ object, cursor, by }: DescribeFrame): void {
+    process.stdout.write(line(object, values.json, by))
     if (cursor === undefined) return
     after = cursor
     device = { ...requireDevice(device.address), cursor }
@@ -127,13 +127,14 @@ async function followOnce(
   await closed
 }
 
-/** One object as a line of text, or as JSON. */
-export function line(value: object, isJson: boolean): string {
+/** One object as a line of text, or as JSON. `by` brought it where its owner did not write to the reader. */
+export function line(value: object, isJson: boolean, by?: string): string {
   if (isJson) return `${JSON.stringify(value)}\n`
   const object = value as FmtpObject
   const when = object.createdAt.slice(0, 19).replace('T', ' ')
   if (object.deleted === true) return `${when}  ${object.owner}  deleted ${object.id}\n`
-  return `${when}  ${object.owner} ${clean(summaryOf(object))}\n`
+  const how = by === undefined ? '' : `  (forwarded by ${by})`
+  return `${when}  ${object.owner} ${clean(summaryOf(object))}${how}\n`
 }
 
 /** What a kind is about, after the name of its owner. */

@@ -8,9 +8,10 @@ import { digestOf, sealObject } from '../../objects/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/message.ts'
-import { parseAddress, parseObjectId } from '../../schemas/names.ts'
+import { type Address, isAddress, parseAddress, parseObjectId } from '../../schemas/names.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { parseAnyObject } from '../../schemas/parse-object.ts'
+import { recipientsIn } from '../../schemas/recipients.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
 import { uploadAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
@@ -24,19 +25,25 @@ export async function send(args: string[]): Promise<number> {
       as: { type: 'string' },
       subject: { type: 'string' },
       reply: { type: 'string' },
+      all: { type: 'boolean', default: false },
       attach: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
     },
   })
-  const [recipients, ...words] = positionals
-  if (recipients === undefined || (words.length === 0 && values.attach.length === 0))
+  if (values.all && values.reply === undefined)
+    throw new FmtpError('FMTP_NO_RECIPIENT', '--all needs --reply ID: all who take part in that')
+  const { added, words } = readPositionals(positionals, values.all)
+  if ((added.length === 0 && !values.all) || (words.length === 0 && values.attach.length === 0))
     throw new FmtpError('FMTP_NO_RECIPIENT', 'usage: fmtp send ADDRESS TEXT')
   const body = await readWords(words)
-  const to = recipients.split(',').map(parseAddress)
   const device = requireDevice(values.as)
   const connection = await connectDevice(device)
   try {
     const attachments = await uploadAll(device, values.attach)
+    const parent = values.reply === undefined ? undefined : await requestObject(connection, values.reply)
+    const people = values.all && parent !== undefined ? peopleIn(parent, device.address) : []
+    const to = [...new Set([...people, ...added])]
+    if (to.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT', `nobody else takes part in ${values.reply}`)
     const nowMs = Date.now()
     const unsealed: Unsealed<Message> = {
       ...(attachments.length === 0 ? {} : { attachments }),
@@ -46,7 +53,7 @@ export async function send(args: string[]): Promise<number> {
       id: mintId(device.address, nowMs),
       kind: 'message',
       owner: device.address,
-      ...(values.reply === undefined ? {} : answering(await requestObject(connection, values.reply))),
+      ...(parent === undefined ? {} : answering(parent)),
       ...(values.subject === undefined ? {} : { subject: values.subject }),
       to,
       version: nowMs,
@@ -57,6 +64,26 @@ export async function send(args: string[]): Promise<number> {
   } finally {
     connection.close()
   }
+}
+
+/** With `--all` one argument alone is the text: the addresses may be left out. @throws {FmtpError} FMTP_NO_RECIPIENT */
+function readPositionals(
+  positionals: readonly string[],
+  isToAll: boolean,
+): { readonly added: readonly Address[]; readonly words: readonly string[] } {
+  const [first, ...words] = positionals
+  if (first === undefined || (isToAll && words.length === 0)) {
+    // It is not guessed whether somebody is to be added without a word, or told an address.
+    if (first?.split(',').every(isAddress) === true)
+      throw new FmtpError('FMTP_NO_RECIPIENT', `the text is missing beside ${first}`)
+    return { added: [], words: positionals }
+  }
+  return { added: first.split(',').map(parseAddress), words }
+}
+
+/** All who take part in a message, without oneself. */
+function peopleIn(object: FmtpObject, self: string): readonly Address[] {
+  return [object.owner as Address, ...recipientsIn(object)].filter(name => name !== self)
 }
 
 /** Hands a finished object to the home. @throws {FmtpError} what the home answered, when it did not take it */

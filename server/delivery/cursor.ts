@@ -42,6 +42,7 @@ export class Cursor {
   /** Counts how often it was moved back, for what was begun before. */
   #moves = 0
   #saving: ReturnType<typeof setTimeout> | undefined
+  #flushing: Promise<void> = Promise.resolve()
   /** What is to be written of settled entries with the cursor, made when it is. */
   #news: MakeWrites[] = []
 
@@ -152,8 +153,13 @@ export class Cursor {
     this.#saving = setTimeout(() => void this.flush(), saveMs)
   }
 
-  /** Saves now what is settled. */
-  async flush(): Promise<void> {
+  /** Saves now what is settled: all of which that was said is on the disk when it resolves. */
+  flush(): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#flush())
+    return this.#flushing
+  }
+
+  async #flush(): Promise<void> {
     clearTimeout(this.#saving)
     this.#saving = undefined
     const done = this.#done

@@ -21,8 +21,12 @@ export interface OutboxEntry {
   readonly id: string
   readonly version: number
   readonly for: readonly Address[]
-  /** The room in whose name it is passed on; missing: its owner's home sends it. */
+  /** The room or the user in whose name it is passed on; missing: its owner's home sends it. */
   readonly by?: Address
+  /** Id of the message that its recipients have before it, where it belongs to that (protocol §10.4). */
+  readonly after?: string
+  /** Others belong to it. */
+  readonly isFollowed?: true
   /** Unix ms at which it was queued. */
   readonly atMs: number
 }
@@ -43,6 +47,9 @@ export interface DeliveryRow {
   readonly number: number
   /** All who were ever given the object, or were to be: an edit and a deletion go to all of them. */
   readonly for: readonly Address[]
+  /** The user who handed it on, and the message after which that went: a newer version goes after it too. */
+  readonly by?: Address
+  readonly after?: string
   /** Unix ms at which this version was queued. */
   readonly atMs: number
   readonly settled?: readonly Settled[]
@@ -78,7 +85,7 @@ export function callerOf({ id, by }: Pick<OutboxEntry, 'id' | 'by'>): Domain {
 export const noEntry: OutboxEntry = { id: '', version: 0, for: [], atMs: 0 }
 
 /** Recipients by their domain, in the order in which they were named. */
-function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly Address[]> {
+export function byDomain(recipients: readonly Address[]): ReadonlyMap<Domain, readonly Address[]> {
   const domains = new Map<Domain, Address[]>()
   for (const recipient of recipients) {
     const domain = domainOf(recipient as Name)
@@ -96,6 +103,8 @@ interface OutboxPorts {
   readonly by?: Address
   /** True for an object that was not here before: nobody was given it. */
   readonly isNew: boolean
+  /** True where others are queued that belong to it. */
+  readonly isFollowed?: boolean
 }
 
 /**
@@ -105,7 +114,7 @@ interface OutboxPorts {
 export function outboxWrites(
   object: FmtpObject,
   recipients: readonly Address[],
-  { store, author, nowMs, by, isNew }: OutboxPorts,
+  { store, author, nowMs, by, isNew, isFollowed }: OutboxPorts,
 ): { readonly appends: Append[]; readonly puts: [string, string][] } {
   const { database } = store
   const appends: Append[] = []
@@ -114,14 +123,17 @@ export function outboxWrites(
     const sort = sortOf(what)
     const key = keyOf.delivery(id, domain)
     const text = isNew && what.kind !== 'user' ? undefined : database.get(key)
-    const holders = text === undefined ? [] : parseRow<DeliveryRow>(text).for
+    const { for: holders = [], after } = text === undefined ? {} : parseRow<Partial<DeliveryRow>>(text)
     const all = holders.length === 0 ? to : [...new Set([...holders, ...to])]
+    const kept = after === undefined ? {} : { after }
     const valueAt = (number: number): string =>
-      JSON.stringify({ version, list: sort, number, for: all, atMs: nowMs } satisfies DeliveryRow)
+      JSON.stringify({ version, list: sort, number, for: all, ...kept, atMs: nowMs } satisfies DeliveryRow)
     // A user object goes to who writes to its owner anew; an edit of anything else to all who have it.
     const entry: OutboxEntry = {
       ...{ id, version, for: what.kind === 'user' && what.deleted !== true ? to : all },
       ...(by && { by }),
+      ...kept,
+      ...(isFollowed === true && id === object.id ? { isFollowed } : {}),
       atMs: nowMs,
     }
     const value = JSON.stringify(entry)

@@ -26,13 +26,14 @@ export interface Known {
   readonly row: DeliveryRow
 }
 
-/** The row of an entry, while no newer version took its place. */
+/** The row of an entry, while no newer version took its place. Who is handed an object on stands in the row that is there. */
 export function findRowOf({ domain, sort, number, entry }: Placed, store: Store): Known | undefined {
   const key = keyOf.delivery(entry.id, domain)
   const text = store.database.get(key)
   if (text === undefined) return undefined
   const row = parseRow<DeliveryRow>(text)
-  return row.number === number && row.list === sort ? { key, text, row } : undefined
+  const isOfSame = entry.after !== undefined && row.version === entry.version
+  return isOfSame || (row.number === number && row.list === sort) ? { key, text, row } : undefined
 }
 
 /** What a row says with some recipients settled; what is said of one first, stays. */
@@ -69,6 +70,18 @@ export function openIn(row: DeliveryRow): readonly Address[] {
 export async function readRows(id: string, store: Store): Promise<ReadonlyMap<Domain, DeliveryRow>> {
   const rows = await store.database.scan(rangeOf('delivery', id), { limit: rowsMost })
   return new Map(rows.map(([key, text]: Row) => [lastPart(key) as Domain, parseRow<DeliveryRow>(text)]))
+}
+
+/** All who have an object or may get it yet: not those who did not take it. */
+export async function readTakers(id: string, store: Store): Promise<ReadonlySet<Address>> {
+  return new Set([...(await readRows(id, store)).values()].flatMap(takersIn))
+}
+
+/** The same of one row. */
+export function takersIn(row: DeliveryRow): readonly Address[] {
+  const lost = (row.settled ?? []).filter(({ outcome }) => outcome !== 'stored')
+  const without = new Set(lost.flatMap(each => each.for ?? row.for))
+  return row.for.filter(to => !without.has(to))
 }
 
 /** All who were given an object, or were to be. */

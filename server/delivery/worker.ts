@@ -14,6 +14,7 @@ import type { Address, Domain } from '../../schemas/names.ts'
 import type { MakeWrites, NumberedEntry } from './cursor.ts'
 import { type DeliverPorts, type Delivery, deliver, type Said } from './deliver.ts'
 import { Due } from './due.ts'
+import { readinessOf, withOthers } from './handing-on.ts'
 import { Lane, type Work } from './lane.ts'
 import { tellLate } from './late.ts'
 import { callerOf, findEntry, numberBefore, type OutboxEntry, sorts, type Trying } from './outbox.ts'
@@ -51,6 +52,8 @@ export class Worker {
   readonly #lanes: readonly Lane[]
   readonly #due: Due
   readonly #losses = new Map<string, number>()
+  /** Messages under way that others belong to, by id: whether each was settled or waits by itself. */
+  readonly #followed = new Map<string, Promise<boolean>>()
   readonly #closing = new AbortController()
   #woken = new AbortController()
   #isBack = false
@@ -211,7 +214,9 @@ export class Worker {
         if (work.retry !== undefined) work.lane.retries.giveBack(work.retry)
       } else {
         count(underWay, work, 1)
-        void this.#carry(work).then(isSettled => {
+        const carried = this.#carry(work)
+        if (work.entry.isFollowed === true) this.#followed.set(work.entry.id, carried)
+        void carried.then(isSettled => {
           count(underWay, work, -1)
           if (!isSettled) isReached = false
           this.#change()
@@ -298,15 +303,32 @@ export class Worker {
   /** True when the work is settled, or waits by itself. Never throws. */
   async #carry(work: Work): Promise<boolean> {
     try {
-      // Peers know one list, that of messages.
-      const { lane, number } = work
-      const cursor = lane === this.#messages ? lane.cursor.textOf(number) : undefined
-      return await this.#conclude(work, await deliver(this.#domain, work.entry, this.#ports, cursor))
+      return await this.#conclude(work, await this.#deliver(work))
     } catch (thrown) {
       this.#noteError(thrown)
       if (work.retry !== undefined) work.lane.retries.giveBack(work.retry)
       return false
+    } finally {
+      if (work.entry.isFollowed === true) this.#followed.delete(work.entry.id)
     }
+  }
+
+  /** What belongs to a message comes after it, and only to those who took it. */
+  async #deliver({ lane, number, entry }: Work): Promise<Delivery> {
+    const { after } = entry
+    // Peers know one list, that of messages.
+    const cursor = lane === this.#messages ? lane.cursor.textOf(number) : undefined
+    if (after === undefined) return deliver(this.#domain, entry, this.#ports, cursor)
+    if ((await this.#followed.get(after)) === false) return { outcome: 'unreached' }
+    // What was said of that a moment ago may not be on the disk yet.
+    await lane.cursor.flush()
+    const readiness = readinessOf(entry, after, this.#domain, this.#ports.store)
+    const { ready } = readiness
+    const delivery: Delivery =
+      ready.length === 0
+        ? { outcome: 'settled', said: [] }
+        : await deliver(this.#domain, { ...entry, for: ready }, this.#ports, cursor)
+    return withOthers(delivery, readiness, after)
   }
 
   async #conclude(work: Work, delivery: Delivery): Promise<boolean> {

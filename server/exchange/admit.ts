@@ -32,6 +32,7 @@ import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
 import type { Report } from '../../schemas/report.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
+import { followOn, readHandedOn } from './handed-on.ts'
 import { type Judgement, judge } from './judge.ts'
 import { nameOf, type Standing } from './standing.ts'
 import { type Coming, type TakingPorts, take } from './taking.ts'
@@ -171,12 +172,14 @@ export function createAdmit(ports: AdmitPorts): Admit {
   async function write(coming: Coming, accepted: readonly Judged[], standing: Standing): Promise<boolean> {
     const { verified, before } = coming
     const { object } = verified
+    const handedOn = await readHandedOn(coming, ports)
     const change = describe(verified, before, 'taken', store)
     const takers = accepted.map(({ recipient, judgement, boxed }) => {
       const forwardedBy = judgement.outcome === 'accept' ? judgement.forwardedBy : undefined
       return { recipient, boxed, forwardedBy }
     })
     take(change, coming, takers, ports)
+    followOn(change, coming, { handedOn, takers }, ports)
     const home = domainOf(object.owner as Name)
     const hasPulls = !ports.isOwnDomain(home) && queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.

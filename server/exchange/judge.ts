@@ -2,8 +2,9 @@
  * Judges one approach to one user or group of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
  * what one user of ours writes to another.
  */
+import { answeredKey } from '../../objects/box.ts'
 import { decideGroupReach } from '../../objects/group-policy.ts'
-import { listOf } from '../../objects/layout.ts'
+import { keyOf, listOf } from '../../objects/layout.ts'
 import { topOf } from '../../objects/place.ts'
 import {
   type Decision,
@@ -11,12 +12,15 @@ import {
   decideReachThrough,
   decideReadable,
   groupsBringing,
+  isBroughtByOwner,
   isForwarded,
+  isUnwelcome,
+  refuseOwner,
 } from '../../objects/policy.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Group } from '../../schemas/group.ts'
 import type { Message } from '../../schemas/message.ts'
-import type { Address, Name } from '../../schemas/names.ts'
+import { type Address, domainOf, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { recipientsIn } from '../../schemas/recipients.ts'
 import type { User } from '../../schemas/user.ts'
@@ -42,6 +46,8 @@ export type Judgement =
 interface Bringing {
   readonly session: Name | undefined
   readonly bytes: number
+  /** Known to be brought along: the answer that it belongs to is of the same write. */
+  readonly isBroughtAlong?: boolean
 }
 
 export function judge(object: FmtpObject, recipient: Name, from: Bringing, ports: JudgePorts): Judgement {
@@ -81,26 +87,67 @@ function conclude(decisions: readonly [Decision, ...Decision[]], forwardedBy?: N
   return { outcome: 'accept', reason, ...(forwardedBy === undefined ? {} : { forwardedBy }) }
 }
 
-/** Who is judged, and in whose name the object comes where its owner did not write to this user. */
+interface Reach {
+  readonly reach: Decision
+  /** In whose name the object comes where its owner did not write to this user. */
+  readonly forwardedBy: Name | undefined
+}
+
+/** Who is judged. */
 function reachOf(
   object: FmtpObject,
   user: User,
-  { session, parent }: Bringing & { readonly parent: Message | undefined },
+  from: Bringing & { readonly parent: Message | undefined },
   store: Store,
-): { readonly reach: Decision; readonly forwardedBy: Name | undefined } {
+): Reach {
   const recipient = user.owner as Address
-  if (!isForwarded(object, recipient, session)) {
-    const hasTakenPart = parent !== undefined && tookPart(object, parent, recipient, store)
-    const approach = { judged: object.owner, isForward: false, hasTakenPart }
-    return { reach: decideReach(user, approach), forwardedBy: undefined }
-  }
+  if (isForwarded(object, recipient, from.session)) return reachOfForward(object, user, from, store)
+  const { parent } = from
+  const hasTakenPart = parent !== undefined && tookPart(object, parent, recipient, store)
+  // It names nobody. With anything else its owner would write to this user.
+  const isEndOfForward = object.deleted === true && store.findBoxed(recipient, object.id)?.by !== undefined
+  const isBroughtAlong = isEndOfForward && findBringer(object, from, recipient, store) !== undefined
+  const approach = { judged: object.owner, isForward: false, hasTakenPart, isBroughtAlong }
+  return { reach: decideReach(user, approach), forwardedBy: undefined }
+}
+
+/** The groups through which it comes are judged first, then who brings it. */
+function reachOfForward(object: FmtpObject, user: User, from: Bringing, store: Store): Reach {
+  const { session } = from
+  const recipient = user.owner as Address
   const groups = groupsBringing(object, session, store.findBoxed(recipient, object.id)?.by)
-  if (groups.length > 0) {
-    const { decision, group } = decideReachThrough(user, object.owner, groups)
-    return { reach: decision, forwardedBy: group }
-  }
-  const approach = { judged: session, isForward: true, hasTakenPart: false }
-  return { reach: decideReach(user, approach), forwardedBy: session }
+  const through = decideReachThrough(user, object.owner, groups)
+  if (through.decision.isAccepted) return { reach: through.decision, forwardedBy: through.group }
+  const bringer = findBringer(object, from, recipient, store)
+  const isUnasked = bringer === undefined || groups.some(each => isUnwelcome(user, each))
+  if (groups.length > 0 && isUnasked) return { reach: through.decision, forwardedBy: undefined }
+  const isBroughtAlong = bringer !== undefined
+  const approach = { judged: session, isForward: true, hasTakenPart: false, isBroughtAlong }
+  const reach = refuseOwner(user, object.owner) ?? decideReach(user, approach)
+  return { reach, forwardedBy: bringer ?? session }
+}
+
+/**
+ * Who has written to this user an answer of the thread that the message belongs to, is proven by the session, and so brings
+ * it along: who adds somebody to a conversation hands on what was said before.
+ */
+function findBringer(
+  object: FmtpObject,
+  { session, isBroughtAlong }: Bringing,
+  recipient: Address,
+  store: Store,
+): Name | undefined {
+  if (isBroughtAlong === true) return session
+  const top = topOf(object)
+  if (object.kind !== 'message' || top === undefined || session === undefined) return undefined
+  const key = keyOf.answered(top, recipient, domainOf(session))
+  const id = store.database.get(key)
+  if (id === undefined || id === object.id || store.findBoxedText(recipient, id) === undefined)
+    return undefined
+  const answer = store.findObject(id)
+  if (answer === undefined || answer.deleted === true || answeredKey(answer, recipient) !== key)
+    return undefined
+  return isBroughtByOwner(answer, session) ? (answer.owner as Name) : undefined
 }
 
 /** Its owner takes it back: what somebody took from a friend must not stay because they are friends no more. */

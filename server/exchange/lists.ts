@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import type { Hints } from '../../objects/hints.ts'
-import { type ListName, listOf, positionDigits } from '../../objects/layout.ts'
+import { type ListName, lastPart, listOf, positionDigits } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { ListQuery } from '../../schemas/frame.ts'
@@ -104,8 +104,9 @@ export function createLists(ports: ListsPorts): RevealList {
   }
 
   /** Gives the characters that it took. */
-  function hand({ inquiry }: Reading, object: FmtpObject, cursor: string): number {
-    return inquiry.describe({ object, cursor })
+  function hand({ list, inquiry }: Reading, object: FmtpObject, cursor: string): number {
+    const by = list.startsWith('box ') ? store.findBoxed(lastPart(list), object.id)?.by : undefined
+    return inquiry.describe({ object, cursor, ...(by === undefined ? {} : { by }) })
   }
 
   /**

@@ -35,7 +35,9 @@ import { readHolders } from '../delivery/states.ts'
 import { checkCount, checkSize, resultOf } from './admit.ts'
 import { checkTimes, type DraftPorts, fillDraft, saysTheSame } from './drafts.ts'
 import type { CountRecipients } from './first-recipients.ts'
+import { followOn, readHandedOn } from './handed-on.ts'
 import { judge } from './judge.ts'
+import { handOn, readEarlier } from './newcomers.ts'
 import { checkOffered } from './offered.ts'
 import { checkOffice, type OfficePorts, requireOffice } from './offices.ts'
 import { givenTo, passOn, type Taker, type TakingPorts, take } from './taking.ts'
@@ -190,10 +192,13 @@ export function createPublish(ports: PublishPorts): Publish {
     // What waits under a parent that says otherwise is erased all the same.
     if (saying !== undefined) checkPlace(object)
     checkCount(recipientsOf(object), ports.recipients)
+    // Before the others that have it: who hands it on meanwhile is noticed by that.
+    const handedOn = await readHandedOn(finished, ports)
     const holders = before === undefined ? [] : await readHolders(object.id, store)
     const recipients = recipientsOf(object, before?.object, holders)
     const local = recipients.filter(recipient => accounts.isOwn(recipient))
     const foreign = recipients.filter(recipient => !accounts.isOwn(recipient))
+    const earlier = await readEarlier(object, ports)
     const change = describe(verified, before, 'made', store)
     for (const [sha256, { secret }] of newlyAttached(object, before?.object)) {
       const blob = await ports.findBlob(sha256, { secret, author: object.owner as Address })
@@ -206,14 +211,20 @@ export function createPublish(ports: PublishPorts): Publish {
     boxForOwner(change, { verified, before })
     const { results, takers } = judgeLocally(verified, local)
     take(change, { verified, before }, takers, ports)
+    followOn(change, { verified, before }, { handedOn, takers }, ports)
     change.puts.push(...refusedRow(object, results, clock.now()))
     addForGroup(change, finished)
     if (founding !== undefined) addTo(change, founding)
     if (!ports.isIsland) {
       const author = accounts.findView(object.owner as Address)
       const nowMs = clock.now()
-      addTo(change, outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined }))
+      const isFollowed = earlier.length > 0
+      addTo(
+        change,
+        outboxWrites(object, foreign, { store, author, nowMs, isNew: before === undefined, isFollowed }),
+      )
     }
+    handOn(change, object, earlier, { takers: new Set(takers.map(({ recipient }) => recipient)), ports })
     if (saying !== undefined) {
       const from = { before: before?.object, remote: saying.remote }
       addTo(change, ports.countRecipients(object, recipients, from))

@@ -40,9 +40,11 @@ export async function passOn(session: Session, address: Address, ports: PassingP
       const record = { id: object.id, kind: object.kind, to: address, host: session.host }
       const startMs = ports.clock.now()
       try {
+        const by = store.findBoxed(address, object.id)?.by
         const answer = await session.describe({
           object,
           for: [address],
+          ...(by === undefined ? {} : { by }),
           cursor: `${store.database.epoch}.${entry.number}`,
         })
         ports.log.debug({ ...record, outcome: answer.outcome, ms: ports.clock.now() - startMs }, 'passed')

@@ -1,6 +1,6 @@
 /** Rows about objects that more than the object says: boxes, answers that wait, favourites, the cache. */
 import { attachedTo } from '../../objects/attached.ts'
-import { type Boxed, parseBoxed } from '../../objects/box.ts'
+import { answeredKey, type Boxed, parseBoxed } from '../../objects/box.ts'
 import type { Cached } from '../../objects/cached.ts'
 import { type ListEntry, newestKey, type Placed } from '../../objects/change.ts'
 import { waitingMost } from '../../objects/describe.ts'
@@ -111,6 +111,16 @@ export const checkDigest: Check = (sight, key, value) => {
   const isVersion = isWhole(value) && Number(value) <= seen.object.version && digest.length === digestChars
   if (topOf(seen.object) === undefined || !isVersion)
     sight.stray(key, `${value.slice(0, 40)} is no version that ${id} had`)
+}
+
+/** It can not be made anew, since an answer that left its box leaves no other in its place. The next answer notes it again. */
+export const checkAnswered: Check = (sight, key, id) => {
+  const [, address] = partsOf(key)
+  const seen = findSeen(sight, key, id)
+  if (seen === undefined) return
+  const isRight = seen.object.deleted !== true && answeredKey(seen.object, address) === key
+  if (!isRight || sight.get(keyOf.boxed(address, id)) === undefined)
+    sight.stray(key, `${id} is no such answer in the box of ${address}`)
 }
 
 /** Rows that follow from an object alone, looked at from their side. */

@@ -10,6 +10,7 @@ import {
   checkUploaded,
 } from './blob-rows.ts'
 import {
+  checkAnswered,
   checkAttached,
   checkBoxed,
   checkCached,
@@ -86,6 +87,7 @@ export function createChecks(
     unjoined: plain(checkUnjoined),
     digest: plain(checkDigest),
     spoke: plain(checkOwn),
+    answered: plain(checkAnswered),
     kept: plain(checkOwn),
     expires: plain(checkOwn),
     foreign: plain(checkForeign),

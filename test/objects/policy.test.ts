@@ -56,6 +56,27 @@ describe('decideReach', () => {
       false,
     ],
     [
+      'a forward that belongs to an answer',
+      { policy: 'reject' },
+      { isForward: true, isBroughtAlong: true },
+      /belongs to an answer that is here, forwarded by edgar@poe.net/,
+      true,
+    ],
+    [
+      'the same by a foe',
+      foe,
+      { isForward: true, isBroughtAlong: true },
+      /blacklist has edgar@\*, forwarded/,
+      false,
+    ],
+    [
+      'the same by a guest',
+      { policy: 'reject' },
+      { judged: undefined, isForward: true, isBroughtAlong: true },
+      /reject/,
+      false,
+    ],
+    [
       'a guest, whom no list can name',
       { whitelist: ['*'], policy: 'reject' },
       { judged: undefined },

@@ -298,7 +298,10 @@ async function rawRows(opening: Promise<Database>): Promise<(readonly [string, s
   return rows
 }
 
-/** All that a store holds, but the numbers of entries, when things came into boxes, and digests of what was replaced. */
+/**
+ * All that a store holds, but the numbers of entries, when things came into boxes, digests of what was replaced, and notes of
+ * answers, of which the next one makes the first.
+ */
 async function dump(opening: Promise<Database>): Promise<object> {
   const rows = await rawRows(opening)
   const lists: Record<string, unknown[]> = {}
@@ -315,7 +318,7 @@ async function dump(opening: Promise<Database>): Promise<object> {
       numbers.set(`${list} ${Number(parts[3])}`, JSON.parse(value).id)
     } else if (parts[0] === 'head') heads[list] = Number(value.split(' ')[1])
     else if (parts[0] === 'boxed') rest[key] = { ...parseBoxed(value), atMs: 0 }
-    else if (parts[0] !== 'digest') rest[key] = value
+    else if (parts[0] !== 'digest' && parts[0] !== 'answered') rest[key] = value
   }
   for (const [key, value] of rows) {
     if (!key.startsWith('newest ')) continue
