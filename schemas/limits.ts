@@ -106,7 +106,7 @@ export const limits = {
   unknownPeerBurst: 200,
   newPeerMs: dayMs,
   newPeerShare: 4,
-  lookUpFirstMs: secondMs,
+  lookUpFirstMs: 2 * secondMs,
   breakerFailures: 5,
   breakerMs: 10 * minuteMs,
 } as const

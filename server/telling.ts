@@ -62,6 +62,7 @@ function isRoutine(event: string, record: Record): boolean {
     event === 'deliver.sent' ||
     event === 'deliver.answer' ||
     event === 'deliver.direct' ||
+    event === 'deliver.direct-answer' ||
     record.what === 'reuse'
   )
 }

@@ -152,11 +152,10 @@ async function describeDirect(
 ): Promise<void> {
   const startMs = ports.clock.now()
   const { id, kind, owner } = object
+  const record = { id, kind, owner, host: peer.host, to: peer.name }
   const note = (outcome: string): void =>
-    ports.onEvent('deliver.direct', {
-      ...{ id, kind, owner, host: peer.host, to: peer.name, outcome },
-      ms: ports.clock.now() - startMs,
-    })
+    ports.onEvent('deliver.direct-answer', { ...record, outcome, ms: ports.clock.now() - startMs })
+  if (ports.isWatched) ports.onEvent('deliver.direct', record)
   try {
     const { outcome } = await peer.describe({ object, for: entry.for.filter(to => to === peer.name) })
     note(outcome)

@@ -38,6 +38,21 @@ const rememberedMost = 10_000
 export function createDirect(ports: DirectPorts): ReachDirect {
   /** Unix ms at which a recipient was found to have no contacts, in this order. */
   const without = new Map<Address, number>()
+  /** Devices that are being called, by who calls and whom. */
+  const calls = new Map<string, Promise<Peer | undefined>>()
+
+  /** A device may be connected before who called it knows: what they bring goes first, the author before the message. */
+  function reachInTurn(recipient: Address, as: Domain): Promise<Peer | undefined> {
+    const key = `${as} ${recipient}`
+    const running = calls.get(key)
+    if (running !== undefined) return running
+    const begun = reachOne(recipient, as)
+    calls.set(key, begun)
+    const end = (): unknown => calls.delete(key)
+    // Who was reached is not found otherwise before all who wait here have gone on.
+    begun.then(peer => (peer === undefined ? end() : setImmediate(end)), end)
+    return begun
+  }
 
   async function reachOne(recipient: Address, as: Domain): Promise<Peer | undefined> {
     const live = ports.peers.find(recipient, as)
@@ -92,7 +107,7 @@ export function createDirect(ports: DirectPorts): ReachDirect {
   return async (recipients, as, onPeer) => {
     if (isQuiet(recipients, as)) return
     const attempts = recipients.slice(0, recipientsMost).map(async recipient => {
-      const peer = await reachOne(recipient, as)
+      const peer = await reachInTurn(recipient, as)
       if (peer !== undefined) onPeer(peer)
     })
     const over = new AbortController()

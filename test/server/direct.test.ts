@@ -72,6 +72,22 @@ describe('reachDirect', () => {
     assert.deepEqual(await reached(), [device])
   })
 
+  it('brings in turn what comes while a device is called, also where it is connected a moment before', async () => {
+    profile = { ...profile, contacts: [contact] } as FmtpObject
+    device = { name: lost } as Peer
+    // At every moment of the call.
+    for (let turns = 0; turns < 30; turns++) {
+      live = undefined
+      const came: string[] = []
+      const first = reachDirect([lost], poe, () => came.push('user'))
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+      live = device
+      await Promise.all([first, reachDirect([lost], poe, () => came.push('message'))])
+      assert.deepEqual(came, ['user', 'message'], `after ${turns} turns`)
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  })
+
   it('remembers for each recipient by itself', async () => {
     await reached()
     await reached([lost, parseAddress('raven@lenore.org')])
