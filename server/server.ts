@@ -13,6 +13,7 @@ import { createGuard } from '../routing/guard.ts'
 import { createNote } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
+import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
@@ -149,13 +150,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const dial: Dial = (target, note, outerSignal) =>
       calls.run(outerSignal, async signal => {
         const { host, address, port, to, as } = target
-        const channel = await note.step('connect', { host, address, port }, () =>
-          dialChannel(target, signal, ca),
-        )
-        return note.step('hello', { as: to, host }, () =>
-          Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}`, signal }),
+        const channel = await dialChannel(target, { note, signal, ca })
+        return note.step('hello', { as: to, host, address, port }, () =>
+          Session.call(channel, sessionPorts, { as: as as Domain, to, host: hostPort(host, port), signal }),
         )
       })
+    const roundTrips = createRoundTrips()
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -164,6 +164,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       dial,
       peers: connections,
       breaker,
+      roundTrips,
       clock,
       random: Math.random,
       isIsland,
@@ -269,6 +270,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       frameBytes: config.limits.frameBytes,
       requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
+      onRoundTrip: (host, ms) => roundTrips.measure(host, ms),
       onReceived: (session, cursor) => received.note(session.as, session.name as Domain, cursor),
       onIdentified: session => onIdentified(session),
       onClosed: session => {

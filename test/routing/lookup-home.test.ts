@@ -66,7 +66,7 @@ describe('lookup, by what the home answers', () => {
           if (reachError !== undefined) throw reachError
           return home
         },
-        contact: async () => home,
+        contacts: async () => home,
       },
       clock,
       findOwn: () => undefined,
