@@ -8,7 +8,7 @@ import { noteUse } from '../objects/cached.ts'
 import type { DomainKeys } from '../objects/seal.ts'
 import { createElder } from '../routing/elder.ts'
 import { createNote } from '../routing/ladder.ts'
-import { createLookup, type Lookup } from '../routing/lookup.ts'
+import { createLookup, type Lookup, type LookupPorts } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
 import type { Reach } from '../routing/reach.ts'
 import type { Address, Domain, ObjectId } from '../schemas/names.ts'
@@ -56,6 +56,8 @@ export interface DoorsPorts {
 
 export interface Doors {
   readonly lookup: Lookup
+  /** What it was made of, for a lookup of another reach. */
+  readonly lookupPorts: LookupPorts
   readonly reveal: Reveal
   readonly admit: Admit
   readonly publish: Publish
@@ -79,7 +81,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     onDone: record => log.info({ ...record }, 'upkeep'),
     onFailed: telling.onFailed('upkeep'),
   })
-  const lookup = createLookup({
+  const lookupPorts: LookupPorts = {
     store,
     kinds,
     keys,
@@ -96,7 +98,8 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     onKept: () => {
       upkeep.evict().catch(telling.onFailed('cache'))
     },
-  })
+  }
+  const lookup = createLookup(lookupPorts)
 
   const findView = createViews({
     clock,
@@ -216,5 +219,5 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
       if (log.isDebug) log.debug(record, 'publish')
     },
   })
-  return { lookup, reveal, admit, publish, shelf, puller, upkeep }
+  return { lookup, lookupPorts, reveal, admit, publish, shelf, puller, upkeep }
 }

@@ -371,6 +371,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         createActions(core, {
           stats,
           wake: domain => courier.wake(domain, true),
+          routes: {
+            lookupPorts: doors.lookupPorts,
+            open: connections,
+            findHeld: domain => breaker.findHeld(domain),
+          },
           erasedOf: address => leaving.erasedOf(address),
           httpPort: http[0]?.port,
         }),
