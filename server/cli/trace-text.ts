@@ -27,27 +27,32 @@ export function tellTrace(result: TraceResult, isColoured: boolean): string {
   const end =
     contact.outcome === 'reached'
       ? paints.good(`reached: ${contact.name} at ${contact.host}, by ${contact.rung}`)
-      : tellFailed('unreachable', contact.failed, paints)
+      : tellFailed(result, contact.failed?.code === lookup.failed?.code ? undefined : contact.failed, paints)
   return [...lines, '', paints.strong('reaching'), ...tellSteps(contact.steps, widths, paints), end].join(
     '\n',
   )
 }
 
-function tellLookup({ lookup }: TraceResult, paints: Paints): string {
+function tellLookup({ about, lookup }: TraceResult, paints: Paints): string {
   if (lookup.outcome === 'found') {
     const made = lookup.version === undefined ? '' : `, of ${new Date(lookup.version).toISOString()}`
     return paints.good(`found: ${lookup.id}, ${lookup.kind}${made}, by ${lookup.rung}`)
   }
   if (lookup.outcome === 'absent') return paints.bad(`absent: ${lookup.rung} says that there is none`)
-  return tellFailed('unreachable', lookup.failed, paints)
+  return tellFailed({ about }, lookup.failed, paints)
 }
 
-function tellFailed(word: string, failed: Failed | undefined, paints: Paints): string {
-  if (failed === undefined) return paints.bad(word)
+/** What has failed, why, and what can be done. Without a failure: it was told above. */
+function tellFailed(
+  { about }: Pick<TraceResult, 'about'>,
+  failed: Failed | undefined,
+  paints: Paints,
+): string {
+  if (failed === undefined) return paints.bad('unreachable: as above')
   const why = failed.reason === '' ? '' : `\n  ${failed.reason}`
-  const advice = advices[failed.code]
+  const advice = advices[failed.code]?.replaceAll('DOMAIN', about.slice(about.lastIndexOf('@') + 1))
   const todo = advice === undefined ? '' : `\n  ${advice}`
-  return `${paints.bad(`${word}: ${failed.text} (${failed.code})`)}${why}${todo}`
+  return `${paints.bad(`unreachable: ${failed.text} (${failed.code})`)}${why}${todo}`
 }
 
 function tellSteps(
@@ -84,10 +89,11 @@ function paintOutcome({ outcome, detail }: Step, paints: Paints): string {
 function tellDetail({ what, detail }: Step): string {
   const { host, address, port, name, answers, server, addresses, skipped, about, domain, id } = detail
   const parts: string[] = []
-  if (host !== undefined && address !== undefined) parts.push(`${host} (${place(address, port)})`)
+  if (host !== undefined && port !== undefined && address !== undefined)
+    parts.push(`${host} (${place(address, port)})`)
   else if (host !== undefined && port !== undefined) parts.push(place(host, port))
   else
-    for (const one of [about, name, what === 'key' ? detail.record : domain, id, detail.address, host])
+    for (const one of [about, name, what === 'key' ? detail.record : domain, id, address, host])
       if (typeof one === 'string') parts.push(one)
   if (Array.isArray(answers) && answers.length > 0) parts.push(`= ${answers.join(' | ')}`)
   if (Array.isArray(addresses)) parts.push(`= ${addresses.join(', ')}`)

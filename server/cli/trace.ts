@@ -7,7 +7,7 @@ import { systemClock } from '../../objects/clock.ts'
 import { Database } from '../../objects/database.ts'
 import { Store } from '../../objects/store.ts'
 import { createResolver, systemServers } from '../../routing/dns.ts'
-import { FmtpError } from '../../schemas/failures.ts'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { loadKinds } from '../config/kinds.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { ActionPorts } from '../control/action.ts'
@@ -35,7 +35,9 @@ export async function trace(args: string[]): Promise<number> {
   try {
     options = readArgs(args)
   } catch (thrown) {
-    process.stderr.write(`fmtp trace: ${thrown instanceof Error ? thrown.message : thrown}\n${usage}\n`)
+    process.stderr.write(
+      `fmtp trace: ${toFmtpError(thrown).message.replace(/^FMTP_[A-Z_]+(: |$)/, '')}\n${usage}\n`,
+    )
     return status.none
   }
   let result: TraceResult | undefined

@@ -13,6 +13,8 @@ import { traceAsGuest } from '../../server/cli/trace.ts'
 import { runAction } from '../../server/control/client.ts'
 import type { TraceResult } from '../../server/tracer.ts'
 import { composeHello } from '../../wire/hello.ts'
+import { CommandLine } from '../support/command.ts'
+import { assertCode } from '../support/conditions.ts'
 import { type HandDomain, handProfile, handUser, randomNonce } from '../support/hand.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
@@ -458,6 +460,66 @@ describe('fmtp trace', function () {
       [guest.lookup.outcome, guest.lookup.rung, guest.contact?.outcome],
       ['found', 'domain', 'reached'],
     )
+  })
+
+  it('climbs in the name of the own domain where no server runs', async () => {
+    const { config } = await network.serve('usher.example')
+    await network.stop('usher.example')
+    const result = (await runAction(
+      config.file,
+      'trace',
+      { address: 'lenore.org' },
+      portsOf(),
+    )) as TraceResult
+    assertShape(result)
+    assert.deepEqual([result.isServer, result.as, result.lookup.outcome], [false, 'usher.example', 'found'])
+    const greeted = lenore.log
+      .filter(({ event }) => event === 'hello.verified')
+      .map(({ record }) => record.as)
+    assert.ok(greeted.includes('usher.example'))
+    const other = { address: 'lenore.org', as: 'raven.example' }
+    await assertCode('FMTP_BAD_NAME', () => runAction(config.file, 'trace', other, portsOf()))
+  })
+
+  it('as a command ends with a status of its own for each outcome, and with JSON for programs', async () => {
+    await using line = new CommandLine()
+    await enrol(lenore, 'usher@lenore.org')
+    const config = ['--config', lenore.config.file]
+    network.hand('nowhere.example')
+    const table: readonly [number, string[], RegExp][] = [
+      [0, ['usher@lenore.org', ...config], /^found: user\.usher@lenore\.org, user, of .*, by local$/m],
+      [
+        0,
+        ['usher@lenore.org', '--guest', ...config],
+        /^ 2 {2}domain +srv +\d+ ms {2}_fmtp\._tcp\.lenore\.org = 0 5/m,
+      ],
+      [1, ['nobody@lenore.org', '--guest', ...config], /^absent: domain says that there is none$/m],
+      [
+        3,
+        ['alice@nowhere.example', ...config],
+        /^unreachable: .* \(FMTP_NO_HOST\)\n {2}.*\n {2}Its operator publishes SRV _fmtp\._tcp\.nowhere\.example/m,
+      ],
+      [
+        3,
+        ['lenore.org', '--dns', network.zone.server],
+        /FMTP_GUARDED 127\.77\.2\.\d+ port \d+: not a public address/,
+      ],
+      [2, [], /^usage: fmtp trace/m],
+      [2, ['a@b@c'], /^usage: fmtp trace/m],
+      [2, ['poe.net', '--dns', network.zone.server, '--as', 'lenore.org'], /^usage: fmtp trace/m],
+      [2, ['poe.net', '--config', 'nevermore.conf'], /no such file/],
+    ]
+    for (const [status, args, says] of table) {
+      const { ended, output } = line.start('trace', ...args)
+      assert.equal(await ended, status, `fmtp trace ${args.join(' ')}:\n${output()}`)
+      assert.match(output(), says)
+      assert.ok(!output().includes('\u001b'), 'colours in a pipe')
+    }
+    const json = line.start('trace', 'lenore.org', '--guest', '--json', ...config)
+    assert.equal(await json.ended, 0)
+    const result = JSON.parse(json.output()) as TraceResult
+    assertShape(result)
+    assert.equal(result.lookup.id, 'server.lenore.org')
   })
 
   it('says that a domain is held back, and dials it all the same', async () => {
