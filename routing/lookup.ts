@@ -13,6 +13,7 @@ import {
 import type { Store } from '../objects/store.ts'
 import { isNewer } from '../objects/version.ts'
 import { isEveryones } from '../objects/view.ts'
+import type { Contact } from '../schemas/contact.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
@@ -68,6 +69,8 @@ export interface LookupPorts {
   onStep(sought: string, step: Step): void
   /** False where the disk has no room: then what is fetched is given, and not kept. */
   hasRoom(): boolean
+  /** A domain says where it can be reached from here. */
+  onContacts(domain: Domain, contacts: readonly Contact[]): void
   /** A foreign object was given from here. */
   onUse(id: ObjectId): void
   /** A foreign object was kept, and takes room. */
@@ -152,9 +155,12 @@ export function createLookup(ports: LookupPorts): Lookup {
         onReached?.()
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
-        const object = await note.step('request', described, async () =>
-          takeReply(await peer.request(query), id, ports.kinds),
-        )
+        const object = await note.step('request', described, async () => {
+          const reply = await peer.request(query)
+          const { contacts } = reply.answer
+          if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
+          return takeReply(reply, id, ports.kinds)
+        })
         if (object !== undefined) return { object: await keep(object, note, isTraced), ageMs: 0 }
         return { object: isTraced ? 'absent' : await lose(id, note), ageMs: 0 }
       },

@@ -15,6 +15,7 @@ import { findHosts, type HostStep } from './mx.ts'
 import type { Dial, Peer, Peers, Target } from './peer.ts'
 import type { Resolver } from './resolver.ts'
 import { hostPort, placeOf, type RoundTrips } from './round-trips.ts'
+import type { Routes } from './routes.ts'
 
 export interface ReachPorts {
   readonly resolver: Resolver
@@ -25,6 +26,8 @@ export interface ReachPorts {
   readonly breaker: Breaker
   /** Breaks ties between contacts. */
   readonly roundTrips: RoundTrips
+  /** What domains have told of themselves. */
+  readonly routes: Routes
   readonly clock: Clock
   random(): number
   /** An island reaches nobody. */
@@ -75,12 +78,22 @@ export function createReach(ports: ReachPorts): Reach {
       ),
     ])
     if (key.status === 'rejected') throw key.reason
-    if (hosts.status === 'rejected') throw hosts.reason
-    const targets = hosts.value.hosts.flatMap(({ host, port, addresses }) =>
+    const told = ports.routes.find(domain)
+    if (told.length > 0) note.add('told', 'ok', { domain, contacts: told.map(placeOf) })
+    if (hosts.status === 'rejected' && told.length === 0) throw hosts.reason
+    const named = hosts.status === 'rejected' ? [] : hosts.value.hosts
+    const targets = named.flatMap(({ host, port, addresses }) =>
       addresses.map((address): Target => ({ protocol: 'tcp', host, address, port, to: domain, as })),
     )
     // A domain that is down has its own schedule; only a host that is not the domain's rests.
-    return dialFirst(targets, note, { rung: 'domain', isToRest: error => !error.isTemporary })
+    const resting: Resting = { rung: 'domain', isToRest: error => !error.isTemporary }
+    const calls = [
+      ...told.map(
+        contact => (signal: AbortSignal) => dialContact(contact, { owner: domain, as }, note, signal),
+      ),
+      ...targets.map(target => (signal: AbortSignal) => attempt(target, note, resting, signal)),
+    ]
+    return firstOf(calls, limits.nextHostMs, ports.clock)
   }
 
   /** `outer`: aborted when nobody wants any of them any more. */

@@ -14,6 +14,7 @@ import { createNote } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
+import { createRoutes } from '../routing/routes.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
@@ -156,6 +157,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         )
       })
     const roundTrips = createRoundTrips()
+    const routes = createRoutes(clock)
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -165,6 +167,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       peers: connections,
       breaker,
       roundTrips,
+      routes,
       clock,
       random: Math.random,
       isIsland,
@@ -176,6 +179,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       kinds,
       keys,
       reach,
+      routes,
       rates,
       disk,
       as: first,
@@ -373,6 +377,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
           wake: domain => courier.wake(domain, true),
           routes: {
             lookupPorts: doors.lookupPorts,
+            told: routes,
             open: connections,
             findHeld: domain => breaker.findHeld(domain),
           },

@@ -14,6 +14,7 @@ import type { Dial, Peers } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import type { Resolver } from '../routing/resolver.ts'
 import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
+import { createRoutes, type Routes } from '../routing/routes.ts'
 import { onceEach, type Traced, trace } from '../routing/trace.ts'
 import type { FmtpError } from '../schemas/failures.ts'
 import { type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
@@ -26,6 +27,8 @@ import { dialChannel } from './transports/dial.ts'
 /** What a running server adds: how it looks up, and what keeps it from asking. */
 export interface RunningRoutes {
   readonly lookupPorts: LookupPorts
+  /** What domains have told of themselves. */
+  readonly told: Routes
   readonly open: Peers
   findHeld(domain: Domain): FmtpError | undefined
 }
@@ -133,6 +136,7 @@ function compose(ports: TracerPorts, { caller, sought, onStep, signal, probes }:
       peers: { find: () => undefined },
       breaker: createBreaker(clock),
       roundTrips: createRoundTrips(),
+      routes: running?.told ?? createRoutes(clock),
       clock,
       random: Math.random,
       isIsland,
@@ -159,6 +163,7 @@ function aloneLookup(
     findOwn: (id: ObjectId): FmtpObject | undefined => store.findObject(id),
     isOwnDomain: domain => domains.has(domain),
     hasRoom: () => false,
+    onContacts: () => undefined,
     onUse: () => undefined,
     onKept: () => undefined,
   }

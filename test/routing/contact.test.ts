@@ -7,6 +7,7 @@ import { type Climb, climb, type Step } from '../../routing/ladder.ts'
 import type { Peer, Target } from '../../routing/peer.ts'
 import { createReach } from '../../routing/reach.ts'
 import { createRoundTrips, type RoundTrips } from '../../routing/round-trips.ts'
+import { createRoutes } from '../../routing/routes.ts'
 import type { Contact } from '../../schemas/contact.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -52,6 +53,7 @@ describe('recommended contacts', () => {
       },
       peers: { find: () => undefined },
       roundTrips,
+      routes: createRoutes(clock),
       clock,
       random: () => 0,
       isIsland: false,

@@ -73,6 +73,7 @@ describe('lookup, by what the home answers', () => {
       isOwnDomain: () => false,
       as: parseDomain('poe.net'),
       hasRoom: () => hasRoom,
+      onContacts: () => undefined,
       onUse: () => undefined,
       onKept: () => undefined,
       onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),

@@ -6,6 +6,7 @@ import { createNote } from '../../routing/ladder.ts'
 import type { Target } from '../../routing/peer.ts'
 import { createReach } from '../../routing/reach.ts'
 import { createRoundTrips } from '../../routing/round-trips.ts'
+import { createRoutes } from '../../routing/routes.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import { parseAddress, parseDomain } from '../../schemas/names.ts'
 import { MovableClock } from '../support/clock.ts'
@@ -44,6 +45,7 @@ describe('reach', () => {
       },
       peers: { find: () => undefined },
       roundTrips: createRoundTrips(),
+      routes: createRoutes(clock),
       clock,
       random: () => 0,
       isIsland: false,
