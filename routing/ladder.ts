@@ -9,10 +9,10 @@ import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts
 export interface Step {
   /** `local`, `domain`, `recommended`, … */
   readonly rung: string
-  /** What was done there: `cache`, `hosts`, `key`, `connect`, `hello`, `request`, … */
+  /** What was done there: `cache`, `mx`, `hosts`, `key`, `connect`, `tls`, `hello`, `dial`, `request`, … */
   readonly what: string
-  /** `ok`, `miss` (honestly nothing there), or the code of what failed. */
-  readonly outcome: 'ok' | 'miss' | FailureCode
+  /** `ok`, `miss` (honestly nothing there), `unneeded` (another attempt won), or the code of what failed. */
+  readonly outcome: 'ok' | 'miss' | 'unneeded' | FailureCode
   readonly ms: number
   /** Who was asked and what came, for the reader of the trail. */
   readonly detail: Readonly<Record<string, unknown>>
@@ -20,13 +20,19 @@ export interface Step {
 
 /** Notes what a rung does while it does it. */
 export interface Note {
-  /** Runs `work` as one step. `detail` may look at the result; an error is noted with its code and thrown on. */
+  /**
+   * Runs `work` as one step. `detail` may look at the result; an error is noted with its code and thrown on. `asked` is
+   * noted in either case.
+   */
   step<T>(
     what: string,
     detail: Step['detail'] | ((result: T) => Step['detail']),
     work: () => T | Promise<T>,
+    asked?: Step['detail'],
   ): Promise<T>
-  add(what: string, outcome: Step['outcome'], detail: Step['detail']): void
+  add(what: string, outcome: Step['outcome'], detail: Step['detail'], ms?: number): void
+  /** The same, silent from when the signal aborts: what is torn down then has not failed. */
+  until(signal: AbortSignal): Note
 }
 
 export interface Rung<T> {
@@ -38,6 +44,8 @@ export interface Rung<T> {
 export interface Climb<T> {
   readonly found: T | undefined
   readonly trail: readonly Step[]
+  /** The rung that answered. */
+  readonly rung?: string
   /** Of the last rung that failed. */
   readonly error: FmtpError | undefined
 }
@@ -46,20 +54,25 @@ export interface ClimbPorts {
   readonly clock: Clock
   /** Called with each step as it is made. */
   readonly onStep?: ((step: Step) => void) | undefined
+  /** True: the rungs behind the one that answers are climbed too, for who wants to know of each. */
+  readonly isThorough?: boolean
 }
 
 export async function climb<T>(rungs: readonly Rung<T>[], ports: ClimbPorts): Promise<Climb<T>> {
   const trail: Step[] = []
   let error: FmtpError | undefined
+  let answer: { readonly found: T; readonly rung: string } | undefined
   for (const rung of rungs) {
     const note = createNote(rung.name, ports, step => trail.push(step))
     try {
       const found = await rung.climb(note)
-      if (found !== undefined) return { found, trail, error: undefined }
+      if (found !== undefined) answer ??= { found, rung: rung.name }
+      if (answer !== undefined && ports.isThorough !== true) break
     } catch (thrown) {
       error = toFmtpError(thrown)
     }
   }
+  if (answer !== undefined) return { ...answer, trail, error: undefined }
   return { found: undefined, trail, error }
 }
 
@@ -67,24 +80,27 @@ export function createNote(
   rung: string,
   ports: ClimbPorts,
   keep: (step: Step) => void = () => undefined,
+  until?: AbortSignal,
 ): Note {
   function add(what: string, outcome: Step['outcome'], detail: Step['detail'], ms = 0): void {
+    if (until?.aborted === true) return
     const step = { rung, what, outcome, ms, detail }
     keep(step)
     ports.onStep?.(step)
   }
   return {
     add,
-    async step(what, detail, work) {
+    until: signal => createNote(rung, ports, keep, signal),
+    async step(what, detail, work, asked = {}) {
       const startMs = ports.clock.now()
       try {
         const result = await work()
-        const seen = typeof detail === 'function' ? detail(result) : detail
+        const seen = { ...asked, ...(typeof detail === 'function' ? detail(result) : detail) }
         add(what, result === undefined ? 'miss' : 'ok', seen, ports.clock.now() - startMs)
         return result
       } catch (thrown) {
         const error = toFmtpError(thrown)
-        const seen = typeof detail === 'function' ? {} : detail
+        const seen = { ...asked, ...(typeof detail === 'function' ? {} : detail) }
         add(what, error.code, { ...seen, reason: error.message }, ports.clock.now() - startMs)
         throw error
       }

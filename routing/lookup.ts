@@ -13,6 +13,7 @@ import {
 import type { Store } from '../objects/store.ts'
 import { isNewer } from '../objects/version.ts'
 import { isEveryones } from '../objects/view.ts'
+import type { Contact } from '../schemas/contact.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
@@ -42,8 +43,10 @@ export type LookupOutcome =
       readonly object: FmtpObject
       readonly trail: readonly Step[]
       readonly ageMs: number
+      /** The rung that gave it; none: an old copy, since all failed. */
+      readonly rung?: string
     }
-  | { readonly outcome: 'absent'; readonly trail: readonly Step[] }
+  | { readonly outcome: 'absent'; readonly trail: readonly Step[]; readonly rung?: string }
   | {
       readonly outcome: 'unreachable'
       readonly error: FmtpError
@@ -66,6 +69,8 @@ export interface LookupPorts {
   onStep(sought: string, step: Step): void
   /** False where the disk has no room: then what is fetched is given, and not kept. */
   hasRoom(): boolean
+  /** A domain says where it can be reached from here. */
+  onContacts(domain: Domain, contacts: readonly Contact[]): void
   /** A foreign object was given from here. */
   onUse(id: ObjectId): void
   /** A foreign object was kept, and takes room. */
@@ -77,6 +82,8 @@ export interface LookupOptions {
   readonly isFresh?: boolean
   /** True: part of an attempt that is made in any case, also to a domain that is held back. */
   readonly isScheduled?: boolean
+  /** True: every rung is climbed, whatever is here, and nothing that is found is kept; an old copy is no last resort. */
+  readonly isTraced?: boolean
 }
 
 export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
@@ -101,12 +108,14 @@ export function createLookup(ports: LookupPorts): Lookup {
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
 
-  function localRung(id: ObjectId, about: string, isFresh: boolean): Rung<Found> {
+  function localRung(id: ObjectId, about: string, { isFresh, isTraced }: LookupOptions): Rung<Found> {
     return {
       name: 'local',
       async climb(note) {
         const found = findLocal(id)
         note.add('cache', found === undefined ? 'miss' : 'ok', { about, ageMs: found?.ageMs })
+        // What is ours is nowhere else; a copy says nothing of the way.
+        if (isTraced) return ports.isOwnDomain(domainOf(ownerOf(id))) ? found : undefined
         if (found === undefined || found.ageMs > limits.userStaleMs) return undefined
         if (found.ageMs > limits.userFreshMs) {
           if (isFresh) return undefined
@@ -134,20 +143,26 @@ export function createLookup(ports: LookupPorts): Lookup {
   function domainRung(
     id: ObjectId,
     sought: Sought,
-    { onReached, isScheduled }: { readonly onReached?: () => void; readonly isScheduled?: boolean } = {},
+    { onReached, isScheduled, isTraced = false }: LookupOptions & { readonly onReached?: () => void } = {},
   ): Rung<Found> {
     return {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
+        // Nobody calls oneself.
+        if (isTraced && ports.isOwnDomain(domain)) return undefined
         const peer = await ports.reach.domain(domain, ports.as, note, isScheduled)
         onReached?.()
         const query = { ...sought, effort: 'own' } as const
         note.add('ask', 'ok', { ...sought, host: peer.host })
-        const object = await note.step('request', described, async () =>
-          takeReply(await peer.request(query), id, ports.kinds),
-        )
-        return { object: object === undefined ? await lose(id, note) : await keep(object, note), ageMs: 0 }
+        const object = await note.step('request', described, async () => {
+          const reply = await peer.request(query)
+          const { contacts } = reply.answer
+          if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
+          return takeReply(reply, id, ports.kinds)
+        })
+        if (object !== undefined) return { object: await keep(object, note, isTraced), ageMs: 0 }
+        return { object: isTraced ? 'absent' : await lose(id, note), ageMs: 0 }
       },
     }
   }
@@ -162,7 +177,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     return 'absent'
   }
 
-  async function keep(object: FmtpObject, note: Note): Promise<FmtpObject> {
+  async function keep(object: FmtpObject, note: Note, isTraced: boolean): Promise<FmtpObject> {
     if (object.version > clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
     const id = object.id as ObjectId
@@ -173,6 +188,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         const { code, reason } = verdict as Extract<SealVerdict, { isBelieved: false }>
         throw new FmtpError(code, reason)
       }
+      if (isTraced) return object
       const kept = await keepWhereRoom(verified, note)
       ports.onUse(id)
       ports.onKept()
@@ -207,27 +223,26 @@ export function createLookup(ports: LookupPorts): Lookup {
     return hasKey ? old : undefined
   }
 
-  async function ascend(
-    id: ObjectId,
-    sought: Sought,
-    { isFresh = false, isScheduled = false }: LookupOptions,
-  ): Promise<LookupOutcome> {
+  async function ascend(id: ObjectId, sought: Sought, options: LookupOptions): Promise<LookupOutcome> {
+    const { isFresh = false, isTraced = false } = options
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, { onReached, isScheduled })]
-    const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
-    const { found, trail } = climbed
+    const rungs = [localRung(id, about, options), domainRung(id, sought, { ...options, onReached })]
+    const onStep = (step: Step): void => ports.onStep(about, step)
+    const climbed = await climb(rungs, { clock, onStep, isThorough: isTraced })
+    const { found, trail, rung } = climbed
+    const by = rung === undefined ? {} : { rung }
     if (found === undefined) {
       const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
-      const old = isFresh ? undefined : findOld(id, trail)
+      const old = isFresh || isTraced ? undefined : findOld(id, trail)
       return old ?? { outcome: 'unreachable', error, isReached, trail }
     }
     if (found.object !== 'absent')
-      return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs }
-    return { outcome: 'absent', trail }
+      return { outcome: 'found', object: found.object, trail, ageMs: found.ageMs, ...by }
+    return { outcome: 'absent', trail, ...by }
   }
 
   /** Every rung failed: a copy that is too old otherwise is better than none, and says its age. */
@@ -265,6 +280,7 @@ export function createLookup(ports: LookupPorts): Lookup {
 
   function find(sought: Sought, options: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
+    if (options.isTraced) return ascend(id, sought, options)
     const key = `${options.isFresh ? 'fresh ' : ''}${options.isScheduled ? 'scheduled ' : ''}${id}`
     return share(key, () => ascend(id, sought, options))
   }

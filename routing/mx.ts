@@ -24,6 +24,10 @@ export interface HostStep {
   readonly name: string
   /** `refused`: a null MX, or SRV `.`, which ends the search; `failed`: DNS did. */
   readonly outcome: 'found' | 'absent' | 'refused' | 'failed'
+  /** Records as a zone has them: `10 mail.poe.net`. None where DNS failed. */
+  readonly answers: readonly string[]
+  /** The name server that said so. */
+  readonly server?: string
   /** Milliseconds it took. */
   readonly tookMs: number
 }
@@ -143,14 +147,25 @@ function isNamed({ host }: { readonly host: string }): boolean {
   return host !== '.'
 }
 
-async function step<T extends { readonly host: string } | string>(
+/** A record as a zone file has it. */
+function textOf(record: MxRecord | SrvRecord | string): string {
+  if (typeof record === 'string') return record
+  if ('preference' in record) return `${record.preference} ${record.host}`
+  return `${record.priority} ${record.weight} ${record.port} ${record.host}`
+}
+
+async function step<T extends MxRecord | SrvRecord | string>(
   record: (step: HostStep) => void,
   { rung, name }: Pick<HostStep, 'rung' | 'name'>,
   ask: () => Promise<Answer<T>>,
 ): Promise<Answer<T>> {
   const startedAt = performance.now()
-  const end = (outcome: HostStep['outcome']): void =>
-    record({ rung, name, outcome, tookMs: Math.round(performance.now() - startedAt) })
+  const end = (outcome: HostStep['outcome'], said?: Answer<T>): void =>
+    record({
+      ...{ rung, name, outcome, tookMs: Math.round(performance.now() - startedAt) },
+      answers: (said?.records ?? []).map(textOf),
+      ...(said === undefined ? {} : { server: said.server }),
+    })
   let answer: Answer<T>
   try {
     answer = await ask()
@@ -158,10 +173,10 @@ async function step<T extends { readonly host: string } | string>(
     end('failed')
     throw error
   }
-  if (answer.records.length === 0) end('absent')
-  else if (answer.records.some(item => typeof item === 'string' || isNamed(item))) end('found')
+  if (answer.records.length === 0) end('absent', answer)
+  else if (answer.records.some(item => typeof item === 'string' || isNamed(item))) end('found', answer)
   else {
-    end('refused')
+    end('refused', answer)
     throw new FmtpError('FMTP_NO_HOST', `${name}: ${rung} says that nothing is offered`)
   }
   return answer

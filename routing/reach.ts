@@ -1,5 +1,5 @@
 /**
- * A proven connection to a domain or to a contact (protocol §10.3): the open one, else key and hosts from DNS, then the
+ * A proven connection to a domain or to contacts (protocol §10.3): the open one, else key and hosts from DNS, then the
  * hosts in order, overlapping. Callers that want the same domain share one attempt.
  */
 import type { Clock } from '../objects/clock.ts'
@@ -10,10 +10,12 @@ import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
 import type { Breaker } from './breaker.ts'
 import type { Guard } from './guard.ts'
-import { firstOf, type Note } from './ladder.ts'
-import { findHosts } from './mx.ts'
+import { firstOf, type Note, type Step } from './ladder.ts'
+import { findHosts, type HostStep } from './mx.ts'
 import type { Dial, Peer, Peers, Target } from './peer.ts'
 import type { Resolver } from './resolver.ts'
+import { hostPort, placeOf, type RoundTrips } from './round-trips.ts'
+import type { Routes } from './routes.ts'
 
 export interface ReachPorts {
   readonly resolver: Resolver
@@ -22,6 +24,10 @@ export interface ReachPorts {
   readonly dial: Dial
   readonly peers: Peers
   readonly breaker: Breaker
+  /** Breaks ties between contacts. */
+  readonly roundTrips: RoundTrips
+  /** What domains have told of themselves. */
+  readonly routes: Routes
   readonly clock: Clock
   random(): number
   /** An island reaches nobody. */
@@ -34,8 +40,8 @@ export interface Reach {
    * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
    */
   domain(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
-  /** `owner` or its domain must answer there. */
-  contact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer>
+  /** Contacts of one priority, the quickest first. `owner` or its domain must answer there. */
+  contacts(contacts: readonly Contact[], owner: Name, as: Domain, note: Note): Promise<Peer>
 }
 
 /**
@@ -57,39 +63,93 @@ export function createReach(ports: ReachPorts): Reach {
     const [hosts, key] = await Promise.allSettled([
       note.step(
         'hosts',
-        found => ({ domain, via: found.via, hosts: found.hosts.map(host => host.host) }),
-        () => findHosts(resolver, domain, { random: ports.random }),
+        found => ({
+          ...{ via: found.via, hosts: found.hosts.map(host => host.host), skipped: found.skipped },
+          addresses: found.hosts.flatMap(host => host.addresses.map(ip => hostPort(ip, host.port))),
+        }),
+        () => findHosts(resolver, domain, { random: ports.random, onStep: step => noteHosts(step, note) }),
+        { domain },
       ),
       note.step(
         'key',
-        found => ({ domain, record: `fmtpkey.${domain}`, selectors: found.map(({ selector }) => selector) }),
+        found => ({ selectors: found.map(({ selector }) => selector) }),
         () => keys.find(domain),
+        { domain, record: `fmtpkey.${domain}` },
       ),
     ])
     if (key.status === 'rejected') throw key.reason
-    if (hosts.status === 'rejected') throw hosts.reason
-    const targets = hosts.value.hosts.flatMap(({ host, port, addresses }) =>
+    const told = ports.routes.find(domain)
+    if (told.length > 0) note.add('told', 'ok', { domain, contacts: told.map(placeOf) })
+    if (hosts.status === 'rejected' && told.length === 0) throw hosts.reason
+    const named = hosts.status === 'rejected' ? [] : hosts.value.hosts
+    const targets = named.flatMap(({ host, port, addresses }) =>
       addresses.map((address): Target => ({ protocol: 'tcp', host, address, port, to: domain, as })),
     )
     // A domain that is down has its own schedule; only a host that is not the domain's rests.
-    return dialFirst(targets, note, { rung: 'domain', isToRest: error => !error.isTemporary })
+    const resting: Resting = { rung: 'domain', isToRest: error => !error.isTemporary }
+    const calls = [
+      ...told.map(
+        contact => (signal: AbortSignal) => dialContact(contact, { owner: domain, as }, note, signal),
+      ),
+      ...targets.map(target => (signal: AbortSignal) => attempt(target, note, resting, signal)),
+    ]
+    return firstOf(calls, limits.nextHostMs, ports.clock)
   }
 
-  function dialFirst(targets: readonly Target[], note: Note, { rung, isToRest }: Resting): Promise<Peer> {
-    const attempts = targets.map(target => async (signal: AbortSignal) => {
-      ports.guard.check(target.address, target.port)
-      if (ports.guard.isResting(`${rung} ${target.host}`, target.port))
-        throw new FmtpError('FMTP_RESTING', target.host)
-      try {
-        return await ports.dial(target, note, signal)
-      } catch (thrown) {
-        // A host that lost the race did nothing wrong.
-        if (!signal.aborted && isToRest(toFmtpError(thrown)))
-          ports.guard.rest(`${rung} ${target.host}`, target.port)
-        throw thrown
-      }
-    })
+  /** `outer`: aborted when nobody wants any of them any more. */
+  function dialFirst(
+    targets: readonly Target[],
+    note: Note,
+    resting: Resting,
+    outer?: AbortSignal,
+  ): Promise<Peer> {
+    const attempts = targets.map(
+      target => (signal: AbortSignal) =>
+        attempt(target, note, resting, outer === undefined ? signal : AbortSignal.any([signal, outer])),
+    )
     return firstOf(attempts, limits.nextHostMs, ports.clock)
+  }
+
+  /** Every attempt ends in one step `dial`, also where another one answered first. */
+  async function attempt(
+    target: Target,
+    note: Note,
+    { rung, isToRest }: Resting,
+    signal: AbortSignal,
+  ): Promise<Peer> {
+    const { host, address, port } = target
+    const { guard } = ports
+    try {
+      return await racing({ host, address, port }, note, signal, wanted =>
+        wanted.step('dial', { host, address, port }, () => {
+          guard.check(address, port)
+          if (guard.isResting(`${rung} ${host}`, port)) throw new FmtpError('FMTP_RESTING', host)
+          return ports.dial(target, wanted, signal)
+        }),
+      )
+    } catch (thrown) {
+      // A host that lost the race did nothing wrong.
+      if (!signal.aborted && isToRest(toFmtpError(thrown))) guard.rest(`${rung} ${host}`, port)
+      throw thrown
+    }
+  }
+
+  /** Notes in time that another one has answered; what ends because of that is not noted. */
+  async function racing<T>(
+    place: Step['detail'],
+    note: Note,
+    signal: AbortSignal,
+    work: (wanted: Note) => Promise<T>,
+  ): Promise<T> {
+    if (signal.aborted) throw new FmtpError('FMTP_DISCONNECTED', 'another one answered first')
+    const startMs = ports.clock.now()
+    const lose = (): void => note.add('dial', 'unneeded', place, ports.clock.now() - startMs)
+    signal.addEventListener('abort', lose, { once: true })
+    try {
+      return await work(note.until(signal))
+    } finally {
+      signal.removeEventListener('abort', lose)
+    }
   }
 
   return {
@@ -99,7 +159,10 @@ export function createReach(ports: ReachPorts): Reach {
         note.add('reuse', 'ok', { domain, host: open.host })
         return Promise.resolve(open)
       }
-      if (ports.isIsland) return Promise.reject(new FmtpError('FMTP_ISLAND', domain))
+      if (ports.isIsland) {
+        note.add('island', 'FMTP_ISLAND', { domain })
+        return Promise.reject(new FmtpError('FMTP_ISLAND', domain))
+      }
       const key = `${as} ${domain}`
       const flight = flights.get(key)
       if (flight !== undefined) return flight
@@ -117,27 +180,48 @@ export function createReach(ports: ReachPorts): Reach {
       return begun
     },
 
-    contact(contact, owner, as, note) {
-      const key = `${as} ${owner} ${contact.protocol} ${contact.host}:${contact.port}`
+    contacts(contacts, owner, as, note) {
+      const places = contacts.map(contact => `${contact.protocol} ${placeOf(contact)}`)
+      const key = [as, owner, ...places].join(' ')
       const flight =
-        flights.get(key) ?? dialContact(contact, owner, as, note).finally(() => flights.delete(key))
+        flights.get(key) ?? dialContacts(contacts, owner, as, note).finally(() => flights.delete(key))
       flights.set(key, flight)
       return flight
     },
   }
 
-  async function dialContact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer> {
-    const { host, port, protocol } = contact
-    if (ports.isIsland) throw new FmtpError('FMTP_ISLAND', host)
-    if (protocol === 'udp') throw new FmtpError('FMTP_NOT_OFFERED', 'udp takes no describes')
-    if (ports.guard.isResting(`contact ${host}`, port)) throw new FmtpError('FMTP_RESTING', `${host}:${port}`)
-    const addresses = await note.step(
-      'addresses',
-      found => ({ host, addresses: found }),
-      () => findAddresses(host),
+  function dialContacts(contacts: readonly Contact[], owner: Name, as: Domain, note: Note): Promise<Peer> {
+    const quickest = ports.roundTrips.sort(contacts)
+    const attempts = quickest.map(
+      contact => (signal: AbortSignal) => dialContact(contact, { owner, as }, note, signal),
     )
-    const targets = addresses.map((address): Target => ({ protocol, host, address, port, to: owner, as }))
-    return dialFirst(targets, note, { rung: 'contact', isToRest: () => true })
+    return firstOf(attempts, limits.nextHostMs, ports.clock)
+  }
+
+  async function dialContact(
+    { host, port, protocol }: Contact,
+    { owner, as }: { readonly owner: Name; readonly as: Domain },
+    note: Note,
+    signal: AbortSignal,
+  ): Promise<Peer> {
+    const [callable, addresses] = await racing({ host, port }, note, signal, wanted =>
+      wanted.step(
+        'addresses',
+        found => ({ addresses: found[1] }),
+        async () => {
+          if (ports.isIsland) throw new FmtpError('FMTP_ISLAND', host)
+          if (protocol === 'udp') throw new FmtpError('FMTP_NOT_OFFERED', 'udp takes no describes')
+          if (ports.guard.isResting(`contact ${host}`, port))
+            throw new FmtpError('FMTP_RESTING', hostPort(host, port))
+          return [protocol, await findAddresses(host)] as const
+        },
+        { host, port },
+      ),
+    )
+    const targets = addresses.map(
+      (address): Target => ({ protocol: callable, host, address, port, to: owner, as }),
+    )
+    return dialFirst(targets, note, { rung: 'contact', isToRest: () => true }, signal)
   }
 
   async function findAddresses(host: string): Promise<readonly string[]> {
@@ -146,6 +230,14 @@ export function createReach(ports: ReachPorts): Reach {
     return records.slice(0, 8)
   }
 }
+
+/** One question of the search for hosts, as a step. */
+function noteHosts({ rung, name, outcome, tookMs, answers, server }: HostStep, note: Note): void {
+  const how = outcome === 'found' ? 'ok' : outcome === 'absent' ? 'miss' : failed[outcome]
+  note.add(rung, how, { name, answers, ...(server === undefined ? {} : { server }) }, tookMs)
+}
+
+const failed = { refused: 'FMTP_NO_HOST', failed: 'FMTP_DNS_FAILED' } as const
 
 const ipPattern = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]*:[0-9a-f:.]*)$/
 

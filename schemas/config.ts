@@ -87,6 +87,12 @@ export const configSchema = Type.Object(
         description:
           'Host names under which clients open WebSocket connections, besides the domains and that of http.originUrl.',
       }),
+      contacts: list('route', {
+        default: [],
+        maxItems: 100,
+        description:
+          'Where servers of some networks reach this one better than by DNS: network, tcp or wss, host with port, and a priority if there are several, like ["10.0.0.0/8 tcp 10.0.0.5:3687 0"]. Who asks from there for a user or a domain of this server is told, and tries them first for ten minutes.',
+      }),
     }),
     http: table('Pages, API and WebSocket.', {
       behindProxy: flag(

@@ -3,6 +3,7 @@
  * error uses for it. Stands alone because validate.ts needs both and config.ts the names; pure, so no node:net.
  */
 
+import type { Contact } from './contact.ts'
 import { isAddress, isDomain, isName, isObjectId } from './names.ts'
 
 export interface Format {
@@ -59,6 +60,33 @@ export function isNetwork(text: string): boolean {
   return isIpv6(address) && Number(bits) <= 128
 }
 
+export interface Route {
+  /** In CIDR form. */
+  readonly network: string
+  readonly contact: Contact
+}
+
+/** `10.0.0.0/8 tcp 10.0.0.5:3687 0`: who asks from this network is told this contact. Without a number it is 0. */
+export function findRoute(text: string): Route | undefined {
+  const match = /^(\S+) (tcp|wss) (\S+):([1-9]\d{0,4})(?: (\d{1,5}))?$/.exec(text)
+  if (match === null) return undefined
+  const [, network = '', protocol, place = '', port, priority = 0] = match
+  const host = place.replace(/^\[(.*)\]$/, '$1')
+  if (!isNetwork(network) || !isHost(host) || Number(port) > 65535 || Number(priority) > 65535)
+    return undefined
+  const contact = {
+    protocol: protocol as Contact['protocol'],
+    host,
+    port: Number(port),
+    priority: Number(priority),
+  }
+  return { network, contact }
+}
+
+function isHost(text: string): boolean {
+  return isDomainName(text) || isIpv4(text) || isIpv6(text)
+}
+
 /** True for letters, digits and hyphens in lower case, dots between labels; never for something like an IPv4 address. */
 export function isDomainName(text: string): boolean {
   if (text.length > 253) return false
@@ -96,6 +124,11 @@ export const formats = {
     expected: 'a network, like 10.0.0.0/8 or fd00::/8',
     test: isNetwork,
   },
+  route: {
+    expected:
+      'a network, tcp or wss, a host with port and perhaps a priority, like 10.0.0.0/8 tcp 10.0.0.5:3687 0',
+    test: text => findRoute(text) !== undefined,
+  },
   domain: {
     expected: 'a domain name in lower case, like poe.net',
     test: isDomainName,
@@ -107,7 +140,7 @@ export const formats = {
   instant: { expected: 'a time in UTC, like 2026-11-20T09:00:00.000Z', test: isInstant },
   host: {
     expected: 'a host name in lower case, like chat.poe.net, or an address without port',
-    test: text => isDomainName(text) || isIpv4(text) || isIpv6(text),
+    test: isHost,
   },
   'domain-pattern': {
     expected: 'a domain name in lower case with * for any part, like *.lenore.org',

@@ -54,6 +54,7 @@ export const limits = {
   keyAbsentMs: 5 * minuteMs,
   keyRefreshMs: minuteMs,
 
+  routeMs: 10 * minuteMs,
   userFreshMs: 10 * minuteMs,
   userStaleMs: dayMs,
   userExpiredMs: 30 * dayMs,

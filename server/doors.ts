@@ -8,9 +8,10 @@ import { noteUse } from '../objects/cached.ts'
 import type { DomainKeys } from '../objects/seal.ts'
 import { createElder } from '../routing/elder.ts'
 import { createNote } from '../routing/ladder.ts'
-import { createLookup, type Lookup } from '../routing/lookup.ts'
+import { createLookup, type Lookup, type LookupPorts } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
 import type { Reach } from '../routing/reach.ts'
+import type { Routes } from '../routing/routes.ts'
 import type { Address, Domain, ObjectId } from '../schemas/names.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { Accounts } from './accounts/accounts.ts'
@@ -21,6 +22,7 @@ import type { DiskWatch } from './disk-watch.ts'
 import { type Admit, createAdmit } from './exchange/admit.ts'
 import { createBlobReveal } from './exchange/blob-reveal.ts'
 import { createCountRecipients } from './exchange/first-recipients.ts'
+import { createFindContacts } from './exchange/own-contacts.ts'
 import type { Presence } from './exchange/presence.ts'
 import { createPublish, type Publish } from './exchange/publish.ts'
 import { createPull, type PullPorts } from './exchange/pull.ts'
@@ -39,6 +41,7 @@ export interface DoorsPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  readonly routes: Routes
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -56,6 +59,8 @@ export interface DoorsPorts {
 
 export interface Doors {
   readonly lookup: Lookup
+  /** What it was made of, for a lookup of another reach. */
+  readonly lookupPorts: LookupPorts
   readonly reveal: Reveal
   readonly admit: Admit
   readonly publish: Publish
@@ -79,7 +84,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     onDone: record => log.info({ ...record }, 'upkeep'),
     onFailed: telling.onFailed('upkeep'),
   })
-  const lookup = createLookup({
+  const lookupPorts: LookupPorts = {
     store,
     kinds,
     keys,
@@ -90,13 +95,15 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     findOwn: (id: ObjectId) => reveal.findFor(id, []),
     onStep: telling.onStep('lookup'),
     hasRoom: () => disk.hasRoom,
+    onContacts: (domain, contacts) => ports.routes.keep(domain, contacts),
     onUse: id => {
       noteUse(id, clock.now(), database).catch(telling.onFailed('cache'))
     },
     onKept: () => {
       upkeep.evict().catch(telling.onFailed('cache'))
     },
-  })
+  }
+  const lookup = createLookup(lookupPorts)
 
   const findView = createViews({
     clock,
@@ -113,6 +120,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     sight,
     lookup,
     findView,
+    findContacts: createFindContacts(config.listen.contacts),
     revealBlob: (sought, inquiry, by) => revealBlob(sought, inquiry, by),
     hints,
     clock,
@@ -216,5 +224,5 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
       if (log.isDebug) log.debug(record, 'publish')
     },
   })
-  return { lookup, reveal, admit, publish, shelf, puller, upkeep }
+  return { lookup, lookupPorts, reveal, admit, publish, shelf, puller, upkeep }
 }

@@ -13,6 +13,8 @@ import { createGuard } from '../routing/guard.ts'
 import { createNote } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
+import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
+import { createRoutes } from '../routing/routes.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
@@ -149,13 +151,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const dial: Dial = (target, note, outerSignal) =>
       calls.run(outerSignal, async signal => {
         const { host, address, port, to, as } = target
-        const channel = await note.step('connect', { host, address, port }, () =>
-          dialChannel(target, signal, ca),
-        )
-        return note.step('hello', { as: to, host }, () =>
-          Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}`, signal }),
+        const channel = await dialChannel(target, { note, signal, ca })
+        return note.step('hello', { as: to, host, address, port }, () =>
+          Session.call(channel, sessionPorts, { as: as as Domain, to, host: hostPort(host, port), signal }),
         )
       })
+    const roundTrips = createRoundTrips()
+    const routes = createRoutes(clock)
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -164,6 +166,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       dial,
       peers: connections,
       breaker,
+      roundTrips,
+      routes,
       clock,
       random: Math.random,
       isIsland,
@@ -175,6 +179,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       kinds,
       keys,
       reach,
+      routes,
       rates,
       disk,
       as: first,
@@ -269,6 +274,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       frameBytes: config.limits.frameBytes,
       requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
+      onRoundTrip: (host, ms) => roundTrips.measure(host, ms),
       onReceived: (session, cursor) => received.note(session.as, session.name as Domain, cursor),
       onIdentified: session => onIdentified(session),
       onClosed: session => {
@@ -369,6 +375,12 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         createActions(core, {
           stats,
           wake: domain => courier.wake(domain, true),
+          routes: {
+            lookupPorts: doors.lookupPorts,
+            told: routes,
+            open: connections,
+            findHeld: domain => breaker.findHeld(domain),
+          },
           erasedOf: address => leaving.erasedOf(address),
           httpPort: http[0]?.port,
         }),

@@ -26,6 +26,9 @@ export interface Telling {
 /** What somebody has to look at. */
 const loudEvents: ReadonlySet<string> = new Set(['store.failed', 'store.damage', 'disk.full'])
 
+/** Steps that went well and say nothing that others do not say. */
+const routineSteps: ReadonlySet<string> = new Set(['cache', 'tls', 'dial'])
+
 export function createTelling(log: Log): Telling {
   function tell(event: string, record: Record, isRoutine: boolean): void {
     if (!isRoutine) log.info(record, event)
@@ -42,7 +45,7 @@ export function createTelling(log: Log): Telling {
     onStoreDamage: lines => log.error({ lines, advice: damageAdvice }, 'store.damage'),
     onBlobDamaged: sha256 => log.error({ sha256, advice: 'put it back from a backup' }, 'blob.damaged'),
     onStep: climb => (about, step) =>
-      tell('route', { climb, about, ...step }, step.what === 'cache' && step.outcome === 'ok'),
+      tell('route', { climb, about, ...step }, step.outcome === 'ok' && routineSteps.has(step.what)),
     onDecision(decision) {
       const { outcome } = decision
       tell('admit', { ...decision }, outcome === 'stored' || outcome === 'duplicate')

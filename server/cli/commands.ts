@@ -58,6 +58,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./queue.ts')).queue(args),
   },
   {
+    name: 'trace',
+    takes: 'ADDRESS | DOMAIN | --id ID  [--as DOMAIN] [--guest] [--dns SERVER]… [--config FILE] [--json]',
+    does: 'shows the way to somebody: each question, connection and hello, how long it took and why it failed',
+    run: async args => (await import('./trace.ts')).trace(args),
+  },
+  {
     name: 'stats',
     takes: '[--config FILE] [--json]',
     does: 'shows what the limits of the running server refused, and to whom',

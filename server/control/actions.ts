@@ -7,10 +7,12 @@ import { FmtpError } from '../../schemas/failures.ts'
 import { backUp } from '../backup/backup.ts'
 import type { Core } from '../core.ts'
 import type { LimitReport } from '../delivery/refusals.ts'
+import type { RunningRoutes } from '../tracer.ts'
 import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
 import { keyActions } from './key-actions.ts'
 import { queueActions, type WakeDomain } from './queue-actions.ts'
+import { traceActions } from './trace-action.ts'
 import { type UsersPorts, userActions } from './user-actions.ts'
 
 /** What a running server counts, since it started. */
@@ -26,6 +28,7 @@ export interface StatsResult {
 export interface RunningParts extends UsersPorts {
   stats(): StatsResult
   readonly wake: WakeDomain
+  readonly routes: RunningRoutes
 }
 
 /** The table. An action of its own file gets the parts of the core that it uses. */
@@ -33,6 +36,7 @@ export function createActions(core: Core, running?: RunningParts): ControlAction
   return {
     ...keyActions(core),
     ...queueActions(core, running?.wake),
+    ...traceActions(core, running?.routes),
     ...userActions(core, running),
     backup: (args, ports) => backUp(core, args, ports),
     verify: (_, ports) => verifyStore(core, ports),

@@ -3,7 +3,8 @@
  * is only sooner; nothing waits for one longer than a moment.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { climb, type Rung, type Step } from '../../routing/ladder.ts'
+import { recommendedRungs } from '../../routing/contact.ts'
+import { climb, type Step } from '../../routing/ladder.ts'
 import type { Lookup } from '../../routing/lookup.ts'
 import type { Peer, Peers } from '../../routing/peer.ts'
 import type { Reach } from '../../routing/reach.ts'
@@ -87,16 +88,8 @@ export function createDirect(ports: DirectPorts): ReachDirect {
     recipient: Address,
     as: Domain,
   ): Promise<Peer | undefined> {
-    const rungs = [...contacts]
-      .filter(({ protocol }) => protocol !== 'udp')
-      .sort((left, right) => left.priority - right.priority)
-      .map(
-        (contact): Rung<Peer> => ({
-          name: 'recommended',
-          climb: note => ports.reach.contact(contact, recipient, as, note),
-        }),
-      )
-    const { found } = await climb(rungs, {
+    const callable = contacts.filter(({ protocol }) => protocol !== 'udp')
+    const { found } = await climb(recommendedRungs(callable, { owner: recipient, as }, ports.reach), {
       clock: ports.clock,
       onStep: step => ports.onStep(recipient, step),
     })

@@ -20,6 +20,7 @@ import type { Accounts } from '../accounts/accounts.ts'
 import { readResults } from '../delivery/results.ts'
 import { absent, type BlobReveal } from './blob-reveal.ts'
 import { createLists } from './lists.ts'
+import type { FindContacts } from './own-contacts.ts'
 import type { Pull } from './pull.ts'
 import type { Standing } from './standing.ts'
 import type { FindView } from './views.ts'
@@ -32,6 +33,8 @@ export interface RevealPorts {
   /** The view of a user of ours that all these viewers may have. */
   readonly findView: FindView
   readonly revealBlob: BlobReveal
+  /** Where who asks from there reaches this server. */
+  readonly findContacts: FindContacts
   readonly hints: Hints
   readonly clock: Clock
   /** How often a follower looks at its list without a hint, ms. */
@@ -89,7 +92,11 @@ export function createReveal(ports: RevealPorts): Reveal {
     const mayClimb = standing.role === 'client' && !isOwn && (request.effort ?? 'own') !== 'own'
     // A copy that was fetched or forwarded may be old: whoever may climb gets what the ladder says.
     if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id, viewers)))
-      return { ...found(inquiry, here), ...(await statesOf(here, standing)) }
+      return {
+        ...found(inquiry, here),
+        ...(isOwn && singleKinds.has(here.kind) ? contactsFor(standing) : {}),
+        ...(await statesOf(here, standing)),
+      }
     if (isOwn) return absent()
     if (!mayClimb || request.effort === 'cache')
       return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
@@ -99,6 +106,12 @@ export function createReveal(ports: RevealPorts): Reveal {
       return found(inquiry, outcome.object)
     if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
+  }
+
+  /** Beside the object, which is the same for everyone. */
+  function contactsFor({ remote }: Standing): Pick<Answer, 'contacts'> {
+    const contacts = ports.findContacts(remote)
+    return contacts.length === 0 ? {} : { contacts: [...contacts] }
   }
 
   /** An author learns what became of it at each recipient. */

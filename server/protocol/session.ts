@@ -25,6 +25,8 @@ import { type Call, Introduction, type IntroductionPorts } from './introduction.
 
 export interface SessionPorts extends IntroductionPorts, DeskPorts {
   readonly frameBytes: number
+  /** The host that we called (`host:port`) has answered after so long. */
+  onRoundTrip(host: string, ms: number): void
   /** A server handed over what stands at this place of its outbox. */
   onReceived(session: Session, cursor: string): void
   /** Rejects where this standing may not have another session. */
@@ -170,8 +172,11 @@ export class Session implements Peer {
 
   /** A connection that leaves something unanswered is half dead: the next one who needs the peer calls anew. */
   async #alive<T>(asking: Promise<T>): Promise<T> {
+    const startMs = performance.now()
     try {
-      return await asking
+      const answer = await asking
+      if (this.#call !== undefined) this.#ports.onRoundTrip(this.#call.host, performance.now() - startMs)
+      return answer
     } catch (thrown) {
       if (thrown instanceof FmtpError && thrown.code === 'FMTP_TIMEOUT') this.#fail(thrown, true)
       throw thrown
@@ -258,6 +263,8 @@ export class Session implements Peer {
   }
 
   #helloAtMs = 0
+  /** For measuring: the clock of the system may be moved. */
+  #openedMs = 0
 
   /** The opener's hello: who is it? */
   async #takeOpening(hello: HelloFrame): Promise<void> {
@@ -277,6 +284,7 @@ export class Session implements Peer {
 
   #introduce(call: Call, peerNonce: string | undefined): void {
     this.#helloAtMs = this.#ports.clock.now()
+    this.#openedMs = performance.now()
     this.#send(this.#introduction.open(call, peerNonce))
     this.#ports.log.info({ as: call.as, to: call.to, host: call.host }, 'hello.sent')
   }
@@ -287,6 +295,7 @@ export class Session implements Peer {
     const standing = await this.#introduction.takeReply(hello, call)
     if (!this.isOpen) return
     this.#rise(standing, hello)
+    this.#ports.onRoundTrip(call.host, performance.now() - this.#openedMs)
     const ms = this.#ports.clock.now() - this.#helloAtMs
     this.#ports.log.info({ as: this.name, to: call.as, host: call.host, ms }, 'hello.verified')
     await this.#ports.onIdentified(this)

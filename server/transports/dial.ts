@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { connect, rootCertificates } from 'node:tls'
 import { WebSocket } from 'ws'
+import type { Note, Step } from '../../routing/ladder.ts'
 import type { Target } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -11,12 +12,24 @@ import { type MessageSocket, messageChannel } from '../../wire/message-channel.t
 import { alpn, secureChannel } from '../../wire/secure-channel.ts'
 import { path, subprotocol } from './websocket.ts'
 
-/** @throws {FmtpError} FMTP_CONNECT_FAILED */
-export function dialChannel(target: Target, signal: AbortSignal, ca: readonly string[]): Promise<Channel> {
-  return target.protocol === 'wss' ? dialWebSocket(target, signal, ca) : dialTcp(target, signal)
+/** Notes the steps `connect` and, over TCP, `tls`. @throws {FmtpError} FMTP_CONNECT_FAILED */
+export function dialChannel(
+  target: Target,
+  { note, signal, ca }: { note: Note; signal: AbortSignal; ca: readonly string[] },
+): Promise<Channel> {
+  const { host, address, port } = target
+  if (target.protocol === 'tcp') return dialTcp(target, signal, note)
+  return note.step('connect', { host, address, port, over: 'wss' }, () => dialWebSocket(target, signal, ca))
 }
 
-function dialTcp({ host, address, port, to }: Target, signal: AbortSignal): Promise<Channel> {
+function dialTcp({ host, address, port, to }: Target, signal: AbortSignal, note: Note): Promise<Channel> {
+  let what: 'connect' | 'tls' = 'connect'
+  let startMs = performance.now()
+  const tell = (outcome: Step['outcome'], more: Step['detail'] = {}): void => {
+    note.add(what, outcome, { host, address, port, ...more }, Math.round(performance.now() - startMs))
+    what = 'tls'
+    startMs = performance.now()
+  }
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: address,
@@ -31,14 +44,19 @@ function dialTcp({ host, address, port, to }: Target, signal: AbortSignal): Prom
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       socket.destroy()
-      reject(new FmtpError('FMTP_CONNECT_FAILED', `${host} (${address}:${port}): ${reason}`, { cause }))
+      const where = `${host} (${address}:${port})${what === 'tls' ? ' takes the connection, but not TLS' : ''}`
+      const error = new FmtpError('FMTP_CONNECT_FAILED', `${where}: ${reason}`, { cause })
+      tell(error.code, { reason: error.message })
+      reject(error)
     }
     const abort = (): void => fail('another host answered first')
     const timer = setTimeout(() => fail('no answer in time'), limits.connectMs)
     signal.addEventListener('abort', abort, { once: true })
     socket.once('error', error => fail(error.message, error))
+    socket.once('connect', () => tell('ok'))
     socket.once('secureConnect', () => {
       clearTimeout(timer)
+      tell('ok', { version: socket.getProtocol() })
       signal.removeEventListener('abort', abort)
       socket.setNoDelay(true)
       resolve(secureChannel(socket))

@@ -66,13 +66,14 @@ describe('lookup, by what the home answers', () => {
           if (reachError !== undefined) throw reachError
           return home
         },
-        contact: async () => home,
+        contacts: async () => home,
       },
       clock,
       findOwn: () => undefined,
       isOwnDomain: () => false,
       as: parseDomain('poe.net'),
       hasRoom: () => hasRoom,
+      onContacts: () => undefined,
       onUse: () => undefined,
       onKept: () => undefined,
       onStep: (_, { what, outcome }) => steps.push(`${what} ${outcome}`),

@@ -5,6 +5,8 @@ import { createGuard } from '../../routing/guard.ts'
 import { createNote } from '../../routing/ladder.ts'
 import type { Target } from '../../routing/peer.ts'
 import { createReach } from '../../routing/reach.ts'
+import { createRoundTrips } from '../../routing/round-trips.ts'
+import { createRoutes } from '../../routing/routes.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import { parseAddress, parseDomain } from '../../schemas/names.ts'
 import { MovableClock } from '../support/clock.ts'
@@ -42,6 +44,8 @@ describe('reach', () => {
         throw new FmtpError(fails)
       },
       peers: { find: () => undefined },
+      roundTrips: createRoundTrips(),
+      routes: createRoutes(clock),
       clock,
       random: () => 0,
       isIsland: false,
@@ -51,8 +55,8 @@ describe('reach', () => {
   it('does not let a contact that failed keep it from the domain of that host', async () => {
     const reach = reachThat('FMTP_NOT_MINE')
     const mallory = parseAddress('mallory@mallory.example')
-    await assertCode('FMTP_NOT_MINE', () => reach.contact(contact, mallory, poe, note))
-    await assertCode('FMTP_RESTING', () => reach.contact(contact, mallory, poe, note))
+    await assertCode('FMTP_NOT_MINE', () => reach.contacts([contact], mallory, poe, note))
+    await assertCode('FMTP_RESTING', () => reach.contacts([contact], mallory, poe, note))
     await assertCode('FMTP_NOT_MINE', () => reach.domain(lenore, poe, note))
     assert.equal(dialled.length, 2)
   })

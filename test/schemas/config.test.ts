@@ -215,6 +215,24 @@ describe('formats', () => {
       ['edgar@poe.net', 'poe.net'],
       ['', 'edgar@', 'edgar#poe.net'],
     ],
+    route: [
+      [
+        '10.0.0.0/8 tcp 10.0.0.5:3687',
+        'fd00::/8 wss [fd00::5]:443 7',
+        '0.0.0.0/0 tcp mail.poe.net:3687 65535',
+      ],
+      [
+        '10.0.0.0/8',
+        '10.0.0.0/8 tcp 10.0.0.5',
+        '10.0.0.0/8 udp 10.0.0.5:3687',
+        '10.0.0.0/33 tcp 10.0.0.5:3687',
+        '10.0.0.0/8 tcp 10.0.0.5:0',
+        '10.0.0.0/8 tcp 10.0.0.5:65536',
+        '10.0.0.0/8 tcp Poe.net:3687',
+        '10.0.0.0/8 tcp poe.net:3687 65536',
+        '10.0.0.0/8 tcp poe.net:3687 1 2',
+      ],
+    ],
     'object-id': [
       ['server.poe.net', '1-a.edgar@poe.net'],
       ['edgar@poe.net.', '.edgar@poe.net'],

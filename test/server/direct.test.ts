@@ -36,7 +36,7 @@ describe('reachDirect', () => {
       },
       reach: {
         domain: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
-        contact: async () => {
+        contacts: async () => {
           if (device === undefined) throw new FmtpError('FMTP_CONNECT_FAILED')
           return device
         },

@@ -11,6 +11,7 @@ export type HandAnswer = (frame: Received, socket: TLSSocket) => object | undefi
 
 export interface HandServer extends AsyncDisposable {
   readonly domain: HandDomain
+  readonly port: number
   /** Every describe and request that came. */
   readonly frames: readonly Received[]
   /** From now on. */
@@ -19,13 +20,22 @@ export interface HandServer extends AsyncDisposable {
   cut(): void
 }
 
+export interface HandPlace {
+  readonly name: string
+  readonly address: string
+  readonly cert: string
+  readonly key: string
+  /** The same domain at another place, which is not published. */
+  readonly domain?: HandDomain
+}
+
 /** Publishes key and host of a domain, and listens for it. */
 export async function handServer(
   network: Network,
-  { name, address, cert, key }: { name: string; address: string; cert: string; key: string },
+  { name, address, cert, key, domain: known }: HandPlace,
   answer: HandAnswer,
 ): Promise<HandServer> {
-  const domain = network.hand(name)
+  const domain = known ?? network.hand(name)
   const frames: Received[] = []
   const sockets = new Set<Socket>()
   const server = createServer({ cert, key, ALPNProtocols: ['fmtp/1'], minVersion: 'TLSv1.3' }, socket => {
@@ -42,8 +52,12 @@ export async function handServer(
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
   })
+  await new Promise<void>(resolve => server.listen(0, address, resolve))
+  const { port } = server.address() as AddressInfo
+  if (known === undefined) network.publish({ domain: name, address }, domain.record, port)
   const peer: HandServer = {
     domain,
+    port,
     frames,
     answer,
     cut: () => {
@@ -72,8 +86,6 @@ export async function handServer(
     if (given !== undefined) send(socket, { verb: 'answer', re: frame.n, ...given })
   }
 
-  await new Promise<void>(resolve => server.listen(0, address, resolve))
-  network.publish({ domain: name, address }, domain.record, (server.address() as AddressInfo).port)
   return peer
 }
 

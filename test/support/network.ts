@@ -33,6 +33,8 @@ export interface ServerChoices {
   readonly also?: readonly string[]
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
+  /** `listen.contacts`. */
+  readonly contacts?: readonly string[]
   /** Kinds that its operator adds: the JSON Schema of each by its name. */
   readonly kinds?: Readonly<Record<string, object>>
 }
@@ -261,6 +263,7 @@ ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[l
 tcp = ["${address}:${choices.port ?? 0}"]
 http = ["${address}:0"]
 hosts = ["${address}"]
+contacts = ${JSON.stringify(choices.contacts ?? [])}
 [dns]
 servers = ["${nameServer}"]
 [guard]

@@ -1,0 +1,162 @@
+/**
+ * Climbs both ladders for one name to show the way (protocol §10): what finds its object, then what reaches its owner. Every
+ * rung is climbed, connections are made anew, nothing is kept and nothing delivered.
+ */
+import type { Clock } from '../objects/clock.ts'
+import type { Contact } from '../schemas/contact.ts'
+import { type FailureCode, FmtpError } from '../schemas/failures.ts'
+import { type Domain, domainOf, isAddressName, type Name, ownerOf } from '../schemas/names.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import type { User } from '../schemas/user.ts'
+import { recommendedRungs } from './contact.ts'
+import { climb, type Rung, type Step } from './ladder.ts'
+import { type Lookup, type LookupOutcome, type Sought, soughtId } from './lookup.ts'
+import type { Peer, Peers } from './peer.ts'
+import type { Reach } from './reach.ts'
+
+export interface TracePorts {
+  /** Over the same reach, which has no open connections and no memory of hosts that failed. */
+  readonly lookup: Lookup
+  readonly reach: Reach
+  /** Connections that are open already. */
+  readonly open: Peers
+  /** What keeps the domain from being asked otherwise. */
+  findHeld(domain: Domain): FmtpError | undefined
+  isOwnDomain(domain: Domain): boolean
+  readonly clock: Clock
+  readonly as: Domain
+  onStep(step: Step): void
+}
+
+export interface Failed {
+  readonly code: FailureCode
+  readonly text: string
+  /** For the operator: who and why. */
+  readonly reason: string
+}
+
+/** What was found of the name, and by which rung. */
+export interface TracedLookup {
+  readonly outcome: LookupOutcome['outcome']
+  readonly rung?: string
+  readonly id?: string
+  readonly kind?: string
+  /** Unix ms. */
+  readonly version?: number
+  readonly failed?: Failed
+  readonly steps: readonly Step[]
+}
+
+/** What would be used to bring something to the owner: its devices, and in any case its home. */
+export interface TracedContact {
+  readonly outcome: 'reached' | 'unreachable'
+  /** The first rung that answers, who proved to be there, and at which `host:port`. */
+  readonly rung?: string
+  readonly name?: string
+  readonly host?: string
+  readonly failed?: Failed
+  readonly steps: readonly Step[]
+}
+
+export interface Traced {
+  readonly lookup: TracedLookup
+  /** Missing where there is nobody to reach: a name that does not exist, or one of our own. */
+  readonly contact?: TracedContact
+}
+
+/** A reach that goes to each domain once: what the second ladder needs of it is what the first has found. */
+export function onceEach(reach: Reach): Reach {
+  const gone = new Map<string, Promise<Peer>>()
+  return {
+    ...reach,
+    async domain(domain, as, note) {
+      const key = `${as} ${domain}`
+      const before = gone.get(key)
+      if (before === undefined) {
+        const going = reach.domain(domain, as, note, true)
+        gone.set(key, going)
+        return going
+      }
+      return note.step('again', { domain }, () => before)
+    },
+  }
+}
+
+export async function trace(sought: Sought, ports: TracePorts): Promise<Traced> {
+  const owner = ownerOf(soughtId(sought))
+  const domain = domainOf(owner)
+  const held: Step[] = []
+  const error = ports.findHeld(domain)
+  if (error !== undefined) {
+    const detail = { domain, reason: error.message, retryAfterMs: error.retryAfterMs }
+    held.push({ rung: 'local', what: 'held', outcome: error.code, ms: 0, detail })
+  }
+  const found = await ports.lookup(sought, { isTraced: true })
+  const lookup = tracedLookup(found, held)
+  if (found.outcome === 'absent' || ports.isOwnDomain(domain)) return { lookup }
+  const object = found.outcome === 'found' ? found.object : undefined
+  const contacts = object === undefined ? undefined : await findContacts(object, owner, ports)
+  return { lookup, contact: await climbContacts(owner, contacts ?? [], ports) }
+}
+
+/** An id leads to its owner, whose own object says where that can be reached. */
+async function findContacts(
+  object: FmtpObject,
+  owner: Name,
+  { lookup }: TracePorts,
+): Promise<readonly Contact[]> {
+  if (!isAddressName(owner)) return []
+  if (object.kind === 'user') return (object as User).contacts ?? []
+  const user = await lookup({ address: owner }, { isTraced: true })
+  return user.outcome === 'found' ? ((user.object as User).contacts ?? []) : []
+}
+
+async function climbContacts(
+  owner: Name,
+  contacts: readonly Contact[],
+  { reach, open, as, clock, onStep }: TracePorts,
+): Promise<TracedContact> {
+  const domain = domainOf(owner)
+  const rungs: Rung<Peer>[] = [
+    openRung(owner, open, as),
+    ...recommendedRungs(contacts, { owner, as }, reach),
+    { name: 'domain', climb: note => reach.domain(domain, as, note, true) },
+  ]
+  const climbed = await climb(rungs, { clock, onStep, isThorough: true })
+  const { found, trail: steps, rung, error } = climbed
+  if (found === undefined) {
+    const failed = failedOf(error ?? new FmtpError('FMTP_UNREACHABLE'))
+    return { outcome: 'unreachable', failed, steps }
+  }
+  const { name, host } = found
+  return { outcome: 'reached', ...(rung === undefined ? {} : { rung }), name, host, steps }
+}
+
+/** Connections that are open would be used; that they are says nothing of new ones, so the climb goes on. */
+function openRung(owner: Name, open: Peers, as: Domain): Rung<Peer> {
+  return {
+    name: 'open',
+    async climb(note) {
+      for (const name of new Set([owner, domainOf(owner)])) {
+        const peer = open.find(name, as)
+        const host = peer === undefined ? {} : { host: peer.host }
+        note.add('connection', peer === undefined ? 'miss' : 'ok', { name, ...host })
+      }
+      // That of the domain serves the rung of the domain.
+      return open.find(owner, as)
+    },
+  }
+}
+
+function tracedLookup(found: LookupOutcome, before: readonly Step[]): TracedLookup {
+  const steps = [...before, ...found.trail]
+  if (found.outcome === 'unreachable') return { outcome: 'unreachable', failed: failedOf(found.error), steps }
+  const by = found.rung === undefined ? {} : { rung: found.rung }
+  if (found.outcome === 'absent') return { outcome: 'absent', ...by, steps }
+  const { id, kind, version } = found.object
+  return { outcome: 'found', ...by, id, kind, version, steps }
+}
+
+function failedOf(error: FmtpError): Failed {
+  return { code: error.code, text: error.text, reason: error.message.replace(/^FMTP_[A-Z_]+(: |$)/, '') }
+}
