@@ -29,9 +29,11 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
 import { answerError, type Reply } from '../wire/pairing.ts'
+import { askOver } from './asking.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
 import type { Reach } from './reach.ts'
+import type { AskByDatagram } from './udp.ts'
 
 /** What is looked for: somebody's own object by address, or an object by id. */
 export type Sought = { readonly address: Name } | { readonly id: ObjectId }
@@ -57,6 +59,8 @@ export interface LookupPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  /** A quick try, before a connection is made. */
+  readonly askByDatagram?: AskByDatagram
   readonly clock: Clock
   /** Everyone's view of a user of ours, our own server objects and public objects. */
   findOwn(id: ObjectId): FmtpObject | undefined
@@ -85,6 +89,13 @@ export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<Lookup
 export function soughtId(sought: Sought): ObjectId {
   if ('id' in sought) return sought.id
   return makeObjectId(isAddressName(sought.address) ? 'user' : 'server', sought.address)
+}
+
+interface DomainRungOptions {
+  readonly onReached?: () => void
+  readonly isScheduled?: boolean
+  /** True: a datagram is tried first. */
+  readonly isQuick?: boolean
 }
 
 type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
@@ -134,21 +145,45 @@ export function createLookup(ports: LookupPorts): Lookup {
   function domainRung(
     id: ObjectId,
     sought: Sought,
-    { onReached, isScheduled }: { readonly onReached?: () => void; readonly isScheduled?: boolean } = {},
+    { onReached, isScheduled, isQuick }: DomainRungOptions = {},
   ): Rung<Found> {
     return {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
-        const peer = await ports.reach.domain(domain, ports.as, note, isScheduled)
-        onReached?.()
+        const quick = isQuick ? await askQuickly(id, sought, note) : undefined
+        if (quick !== undefined) return { object: quick, ageMs: 0 }
         const query = { ...sought, effort: 'own' } as const
-        note.add('ask', 'ok', { ...sought, host: peer.host })
-        const object = await note.step('request', described, async () =>
-          takeReply(await peer.request(query), id, ports.kinds),
+        const object = await askOver(
+          () => ports.reach.domain(domain, ports.as, note, isScheduled),
+          peer => {
+            onReached?.()
+            note.add('ask', 'ok', { ...sought, host: peer.host })
+            return note.step('request', described, async () =>
+              takeReply(await peer.request(query), id, ports.kinds),
+            )
+          },
         )
         return { object: object === undefined ? await lose(id, note) : await keep(object, note), ageMs: 0 }
       },
+    }
+  }
+
+  /** By a datagram. What it says of absence nobody has signed, and an older version may be a replay: then a stream is asked. */
+  async function askQuickly(id: ObjectId, sought: Sought, note: Note): Promise<FmtpObject | undefined> {
+    const owner = ownerOf(id)
+    const profile = isAddressName(owner) ? store.findObject(makeObjectId('user', owner)) : undefined
+    const contacts = (profile as User | undefined)?.contacts ?? []
+    const reply = await ports.askByDatagram?.({ sought, id, contacts, as: ports.as }, note)
+    if (reply === undefined) return undefined
+    try {
+      const object = takeReply(reply, id, ports.kinds)
+      const known = store.findObject(id)
+      if (object === undefined || (known !== undefined && known.version > object.version)) return undefined
+      return await keep(object, note)
+    } catch (thrown) {
+      note.add('datagram', toFmtpError(thrown).code, { id })
+      return undefined
     }
   }
 
@@ -217,7 +252,9 @@ export function createLookup(ports: LookupPorts): Lookup {
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, { onReached, isScheduled })]
+    // What must be fresh is not taken from who may hold back what is newer; a delivery needs the connection anyway.
+    const isQuick = !isFresh && !isScheduled
+    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, { onReached, isScheduled, isQuick })]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
     if (found === undefined) {
@@ -243,7 +280,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     if (refreshes.has(id) || (failedAtMs !== undefined && clock.now() - failedAtMs < againMs)) return
     refreshes.add(id)
     failures.delete(id)
-    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) })
+    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) }, { isQuick: true })
     climb([rung], { clock, onStep: step => ports.onStep(about, step) })
       .then(
         ({ found }) => found !== undefined,

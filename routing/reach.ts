@@ -3,12 +3,12 @@
  * hosts in order, overlapping. Callers that want the same domain share one attempt.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { DomainKeys } from '../objects/seal.ts'
 import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
 import type { Breaker } from './breaker.ts'
+import type { DnsKeys } from './domain-key.ts'
 import type { Guard } from './guard.ts'
 import { firstOf, type Note } from './ladder.ts'
 import { findHosts } from './mx.ts'
@@ -17,7 +17,7 @@ import type { Resolver } from './resolver.ts'
 
 export interface ReachPorts {
   readonly resolver: Resolver
-  readonly keys: DomainKeys
+  readonly keys: DnsKeys
   readonly guard: Guard
   readonly dial: Dial
   readonly peers: Peers
@@ -57,12 +57,22 @@ export function createReach(ports: ReachPorts): Reach {
     const [hosts, key] = await Promise.allSettled([
       note.step(
         'hosts',
-        found => ({ domain, via: found.via, hosts: found.hosts.map(host => host.host) }),
+        found => ({
+          domain,
+          via: found.via,
+          hosts: found.hosts.map(host => host.host),
+          secure: found.isSecure,
+        }),
         () => findHosts(resolver, domain, { random: ports.random }),
       ),
       note.step(
         'key',
-        found => ({ domain, record: `fmtpkey.${domain}`, selectors: found.map(({ selector }) => selector) }),
+        found => ({
+          domain,
+          record: `fmtpkey.${domain}`,
+          selectors: found.map(({ selector }) => selector),
+          secure: keys.isSecure(domain),
+        }),
         () => keys.find(domain),
       ),
     ])

@@ -11,6 +11,7 @@ import { createNote } from '../routing/ladder.ts'
 import { createLookup, type Lookup } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
 import type { Reach } from '../routing/reach.ts'
+import type { AskByDatagram } from '../routing/udp.ts'
 import type { Address, Domain, ObjectId } from '../schemas/names.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { Accounts } from './accounts/accounts.ts'
@@ -39,6 +40,7 @@ export interface DoorsPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  readonly askByDatagram: AskByDatagram
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -84,6 +86,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     kinds,
     keys,
     reach,
+    askByDatagram: ports.askByDatagram,
     clock,
     as: first,
     isOwnDomain: domain => accounts.isOwnDomain(domain),

@@ -13,6 +13,7 @@ import { createGuard } from '../routing/guard.ts'
 import { createNote } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
+import { createAskByDatagram } from '../routing/udp.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
@@ -46,6 +47,7 @@ import { Leaving } from './leaving/leaving.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
+import { createDatagrams } from './protocol/datagrams.ts'
 import { passOn } from './protocol/passing.ts'
 import { Session, type SessionPorts } from './protocol/session.ts'
 import { createTelling } from './telling.ts'
@@ -53,6 +55,7 @@ import { openCertificate } from './transports/certificate.ts'
 import { dialChannel } from './transports/dial.ts'
 import { listenHttp } from './transports/http.ts'
 import { type Listener, listenTcp } from './transports/tcp.ts'
+import { listenUdp } from './transports/udp.ts'
 import type { Upkeep } from './upkeep.ts'
 import { createWeb } from './web/app.ts'
 
@@ -63,6 +66,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly upkeep: Upkeep
   readonly rotation: Rotation
   readonly tcp: readonly Listener[]
+  readonly udp: readonly Listener[]
   readonly http: readonly Listener[]
   /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
   serve(channel: Channel): void
@@ -114,6 +118,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const own = domains.get(domain as Domain)
         return own?.keys.map(({ key }) => key)
       },
+      requireSecure: config.dns.requireSecure,
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
 
@@ -134,6 +139,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const connections = new Connections({
       sessionsPerPeer: config.limits.sessionsPerPeer,
       connectionsPerHost: config.limits.connectionsPerHost,
+      connections: config.limits.connections,
+      idleMs: config.limits.idleMs,
       isKnown,
       isExempt: remote => rates.isExempt(remote),
       refuse: (limit, who, retryAfterMs) => rates.refuse(limit, who, retryAfterMs),
@@ -168,6 +175,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
+    const askByDatagram = createAskByDatagram({
+      resolver,
+      guard,
+      peers: connections,
+      breaker,
+      random: Math.random,
+      isIsland,
+    })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
       core,
@@ -175,6 +190,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       kinds,
       keys,
       reach,
+      askByDatagram,
       rates,
       disk,
       as: first,
@@ -255,6 +271,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const received = new Received({ database, clock, onFailed: telling.onFailed('received') })
     const catchUp = createCatchUp({ received, clock, onEvent })
 
+    const { pingAfterMs, pongMs } = config.limits
+    const liveness = { pingAfterMs, pongMs }
     const sessionPorts: SessionPorts = {
       domains,
       accounts,
@@ -267,6 +285,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       hosts: ownHosts(config),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
+      liveness,
       requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
       onReceived: (session, cursor) => received.note(session.as, session.name as Domain, cursor),
@@ -326,6 +345,20 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       closing.defer(() => listener.close())
       tcp.push(listener)
     }
+    const udp = []
+    const answer = createDatagrams({
+      clock,
+      findFor: reveal.findFor,
+      isOwn: name => accounts.isOwn(name),
+      isExempt: remote => rates.isExempt(remote),
+      onRefused: network => refusals.note('datagrams', network),
+      onFailed: telling.onFailed('datagram'),
+    })
+    for (const endpoint of config.listen.udp.map(requireEndpoint)) {
+      const listener = await listenUdp({ endpoint, answer })
+      closing.defer(() => listener.close())
+      udp.push(listener)
+    }
     const web = createWeb({
       reveal,
       accounts,
@@ -343,6 +376,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         endpoint,
         isBehindProxy: config.http.behindProxy,
         frameBytes: config.limits.frameBytes,
+        liveness,
         answer: web.callback(),
         onChannel,
       })
@@ -393,6 +427,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       upkeep,
       rotation,
       tcp,
+      udp,
       http,
       serve: onChannel,
       [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
