@@ -18,6 +18,8 @@ export type KeyEvent =
       readonly domain: string
       readonly record: string
       readonly selectors: readonly string[]
+      /** DNSSEC vouches for them. */
+      readonly secure: boolean
       readonly ms: number
     }
   | {
@@ -33,11 +35,14 @@ export interface DomainKeyPorts {
   readonly clock: Clock
   /** Keys of a domain that is served here, else `undefined`. */
   findOwn(domain: string): readonly DomainKey[] | undefined
+  /** True: no key is believed, nor that there is none, for which DNSSEC does not vouch. */
+  readonly requireSecure?: boolean
   onEvent(event: KeyEvent): void
 }
 
 interface Cached {
   readonly keys: readonly DomainKey[]
+  readonly isSecure: boolean
   readonly fetchedAtMs: number
   readonly expiresAtMs: number
 }
@@ -46,7 +51,12 @@ const cachedMost = 10_000
 /** Of the records at the name of a domain's keys, so many are looked at. */
 export const keyRecordsMost = 16
 
-export function createDomainKeys(ports: DomainKeyPorts): DomainKeys {
+export interface DnsKeys extends DomainKeys {
+  /** True where DNSSEC vouched for the keys that are known of a domain. */
+  isSecure(domain: string): boolean
+}
+
+export function createDomainKeys(ports: DomainKeyPorts): DnsKeys {
   const cache = new Map<string, Cached>()
   const flights = new Map<string, Promise<Cached>>()
 
@@ -55,15 +65,17 @@ export function createDomainKeys(ports: DomainKeyPorts): DomainKeys {
     const startMs = ports.clock.now()
     try {
       const answer = await ports.resolver.txt(record, { fresh: before !== undefined })
+      const { isSecure } = answer
+      if (ports.requireSecure === true && !isSecure) throw new FmtpError('FMTP_NOT_SECURE', record)
       const keys = parseRecords(answer.records, before?.keys ?? [])
       const nowMs = ports.clock.now()
       const keptMs =
         keys.length === 0 ? limits.keyAbsentMs : clamp(answer.ttlMs, limits.keyLeastMs, limits.keyMostMs)
-      const cached = { keys, fetchedAtMs: nowMs, expiresAtMs: nowMs + keptMs }
+      const cached = { keys, isSecure, fetchedAtMs: nowMs, expiresAtMs: nowMs + keptMs }
       if (cache.size >= cachedMost) cache.delete(cache.keys().next().value ?? '')
       cache.set(domain, cached)
       const selectors = keys.map(key => key.selector)
-      ports.onEvent({ what: 'key-fetched', domain, record, selectors, ms: nowMs - startMs })
+      ports.onEvent({ what: 'key-fetched', domain, record, selectors, secure: isSecure, ms: nowMs - startMs })
       return cached
     } catch (thrown) {
       const code = thrown instanceof FmtpError ? thrown.code : 'FMTP_INTERNAL'
@@ -79,6 +91,8 @@ export function createDomainKeys(ports: DomainKeyPorts): DomainKeys {
   }
 
   return {
+    isSecure: domain => cache.get(domain)?.isSecure === true,
+
     async find(domain, options = {}) {
       const own = ports.findOwn(domain)
       if (own !== undefined) return own

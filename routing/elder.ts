@@ -11,6 +11,7 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
+import { askOver } from './asking.ts'
 import { createNote, type Step } from './ladder.ts'
 import { type Lookup, takeReply } from './lookup.ts'
 import type { Reach } from './reach.ts'
@@ -80,10 +81,13 @@ export function createElder(ports: ElderPorts): Elder {
     const as = readers[0] === undefined ? ports.as : domainOf(readers[0] as Name)
     const viewers = readers.filter(reader => domainOf(reader as Name) === as)
     const note = createNote('domain', { clock, onStep: step => ports.onStep(object.id, step) })
-    const peer = await ports.reach.domain(domainOf(object.owner as Name), as, note)
     const query = { id: object.id, effort: 'own', ...(viewers.length === 0 ? {} : { for: viewers }) } as const
-    return note.step('request', { id: object.id, host: peer.host }, async () =>
-      takeReply(await peer.request(query), object.id as ObjectId, ports.kinds),
+    return askOver(
+      () => ports.reach.domain(domainOf(object.owner as Name), as, note),
+      peer =>
+        note.step('request', { id: object.id, host: peer.host }, async () =>
+          takeReply(await peer.request(query), object.id as ObjectId, ports.kinds),
+        ),
     )
   }
 

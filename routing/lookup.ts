@@ -30,9 +30,11 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
 import { answerError, type Reply } from '../wire/pairing.ts'
+import { askOver } from './asking.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
 import type { Reach } from './reach.ts'
+import type { AskByDatagram } from './udp.ts'
 
 /** What is looked for: somebody's own object by address, or an object by id. */
 export type Sought = { readonly address: Name } | { readonly id: ObjectId }
@@ -60,6 +62,8 @@ export interface LookupPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  /** A quick try, before a connection is made. */
+  readonly askByDatagram?: AskByDatagram
   readonly clock: Clock
   /** Everyone's view of a user of ours, our own server objects and public objects. */
   findOwn(id: ObjectId): FmtpObject | undefined
@@ -92,6 +96,14 @@ export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<Lookup
 export function soughtId(sought: Sought): ObjectId {
   if ('id' in sought) return sought.id
   return makeObjectId(isAddressName(sought.address) ? 'user' : 'server', sought.address)
+}
+
+interface DomainRungOptions {
+  readonly onReached?: () => void
+  readonly isScheduled?: boolean
+  readonly isTraced?: boolean
+  /** True: a datagram is tried first. */
+  readonly isQuick?: boolean
 }
 
 type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
@@ -143,7 +155,7 @@ export function createLookup(ports: LookupPorts): Lookup {
   function domainRung(
     id: ObjectId,
     sought: Sought,
-    { onReached, isScheduled, isTraced = false }: LookupOptions & { readonly onReached?: () => void } = {},
+    { onReached, isScheduled, isQuick = false, isTraced = false }: DomainRungOptions = {},
   ): Rung<Found> {
     return {
       name: 'domain',
@@ -151,19 +163,43 @@ export function createLookup(ports: LookupPorts): Lookup {
         const domain = domainOf(ownerOf(id))
         // Nobody calls oneself.
         if (isTraced && ports.isOwnDomain(domain)) return undefined
-        const peer = await ports.reach.domain(domain, ports.as, note, isScheduled)
-        onReached?.()
+        const quick = isQuick ? await askQuickly(id, sought, note) : undefined
+        if (quick !== undefined) return { object: quick, ageMs: 0 }
         const query = { ...sought, effort: 'own' } as const
-        note.add('ask', 'ok', { ...sought, host: peer.host })
-        const object = await note.step('request', described, async () => {
-          const reply = await peer.request(query)
-          const { contacts } = reply.answer
-          if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
-          return takeReply(reply, id, ports.kinds)
-        })
+        const object = await askOver(
+          () => ports.reach.domain(domain, ports.as, note, isScheduled),
+          peer => {
+            onReached?.()
+            note.add('ask', 'ok', { ...sought, host: peer.host })
+            return note.step('request', described, async () => {
+              const reply = await peer.request(query)
+              const { contacts } = reply.answer
+              if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
+              return takeReply(reply, id, ports.kinds)
+            })
+          },
+        )
         if (object !== undefined) return { object: await keep(object, note, isTraced), ageMs: 0 }
         return { object: isTraced ? 'absent' : await lose(id, note), ageMs: 0 }
       },
+    }
+  }
+
+  /** By a datagram. What it says of absence nobody has signed, and an older version may be a replay: then a stream is asked. */
+  async function askQuickly(id: ObjectId, sought: Sought, note: Note): Promise<FmtpObject | undefined> {
+    const owner = ownerOf(id)
+    const profile = isAddressName(owner) ? store.findObject(makeObjectId('user', owner)) : undefined
+    const contacts = (profile as User | undefined)?.contacts ?? []
+    const reply = await ports.askByDatagram?.({ sought, id, contacts, as: ports.as }, note)
+    if (reply === undefined) return undefined
+    try {
+      const object = takeReply(reply, id, ports.kinds)
+      const known = store.findObject(id)
+      if (object === undefined || (known !== undefined && known.version > object.version)) return undefined
+      return await keep(object, note, false)
+    } catch (thrown) {
+      note.add('datagram', toFmtpError(thrown).code, { id })
+      return undefined
     }
   }
 
@@ -224,13 +260,15 @@ export function createLookup(ports: LookupPorts): Lookup {
   }
 
   async function ascend(id: ObjectId, sought: Sought, options: LookupOptions): Promise<LookupOutcome> {
-    const { isFresh = false, isTraced = false } = options
+    const { isFresh = false, isScheduled = false, isTraced = false } = options
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about, options), domainRung(id, sought, { ...options, onReached })]
+    // What must be fresh is not taken from who may hold back what is newer; a delivery needs the connection anyway.
+    const isQuick = !isFresh && !isScheduled && !isTraced
+    const rungs = [localRung(id, about, options), domainRung(id, sought, { ...options, onReached, isQuick })]
     const onStep = (step: Step): void => ports.onStep(about, step)
     const climbed = await climb(rungs, { clock, onStep, isThorough: isTraced })
     const { found, trail, rung } = climbed
@@ -258,7 +296,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     if (refreshes.has(id) || (failedAtMs !== undefined && clock.now() - failedAtMs < againMs)) return
     refreshes.add(id)
     failures.delete(id)
-    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) })
+    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) }, { isQuick: true })
     climb([rung], { clock, onStep: step => ports.onStep(about, step) })
       .then(
         ({ found }) => found !== undefined,

@@ -41,6 +41,8 @@ export interface SkippedHost {
 export interface Hosts {
   readonly hosts: readonly Host[]
   readonly via: HostRung
+  /** DNSSEC vouches for all of it: which hosts, and their addresses. */
+  readonly isSecure: boolean
   readonly skipped: readonly SkippedHost[]
   readonly trail: readonly HostStep[]
 }
@@ -84,7 +86,7 @@ export async function findHosts(
       host,
       port,
     }))
-    return resolveAll(resolver, targets, { domain, via: 'srv', trail, query })
+    return resolveAll(resolver, targets, { domain, via: 'srv', isSecure: srv.isSecure, trail, query })
   }
 
   const mx = await step(record, { rung: 'mx', name: domain }, () => resolver.mx(domain, query))
@@ -93,13 +95,16 @@ export async function findHosts(
       host,
       port: limits.defaultPort,
     }))
-    return resolveAll(resolver, targets, { domain, via: 'mx', trail, query })
+    // That there is no SRV must be vouched for too.
+    const isSecure = srv.isSecure && mx.isSecure
+    return resolveAll(resolver, targets, { domain, via: 'mx', isSecure, trail, query })
   }
 
   const own = await step(record, { rung: 'address', name: domain }, () => resolver.addresses(domain, query))
   if (own.records.length === 0) throw new FmtpError('FMTP_NO_HOST', `${domain}: neither SRV, MX nor address`)
   const host = { host: domain, port: limits.defaultPort, addresses: own.records.slice(0, mostAddresses) }
-  return { hosts: [host], via: 'address', skipped: [], trail }
+  const isSecure = srv.isSecure && mx.isSecure && own.isSecure
+  return { hosts: [host], via: 'address', isSecure, skipped: [], trail }
 }
 
 /** By priority, lowest first; inside one priority drawn by weight (RFC 2782). */
@@ -188,17 +193,20 @@ async function resolveAll(
   {
     domain,
     via,
+    isSecure,
     trail,
     query,
-  }: Pick<Hosts, 'via' | 'trail'> & { domain: string; query: { signal?: AbortSignal } },
+  }: Pick<Hosts, 'via' | 'isSecure' | 'trail'> & { domain: string; query: { signal?: AbortSignal } },
 ): Promise<Hosts> {
   const unique = new Map(targets.map(target => [`${target.host} ${target.port}`, target]))
   const wanted = [...unique.values()].slice(0, mostHosts)
+  let areSecure = isSecure
   const results = await Promise.all(
     wanted.map(async (target): Promise<Host | SkippedHost> => {
       try {
-        const { records } = await resolver.addresses(target.host, query)
-        return { ...target, addresses: records.slice(0, mostAddresses) }
+        const answer = await resolver.addresses(target.host, query)
+        areSecure &&= answer.isSecure
+        return { ...target, addresses: answer.records.slice(0, mostAddresses) }
       } catch (error) {
         const { code } = toFmtpError(error)
         if (code !== 'FMTP_DNS_FAILED' && code !== 'FMTP_BAD_NAME') throw error
@@ -213,7 +221,7 @@ async function resolveAll(
     else if (result.addresses.length === 0) skipped.push({ host: result.host, code: 'FMTP_NO_HOST' })
     else hosts.push(result)
   }
-  if (hosts.length > 0) return { hosts, via, skipped, trail }
+  if (hosts.length > 0) return { hosts, via, isSecure: areSecure, skipped, trail }
   const names = skipped.map(({ host, code }) => `${host} ${code}`).join(', ')
   const hasFailed = skipped.some(({ code }) => code === 'FMTP_DNS_FAILED')
   throw new FmtpError(hasFailed ? 'FMTP_DNS_FAILED' : 'FMTP_NO_HOST', `${domain} via ${via}: ${names}`)

@@ -3,12 +3,12 @@
  * hosts in order, overlapping. Callers that want the same domain share one attempt.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { DomainKeys } from '../objects/seal.ts'
 import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
 import type { Breaker } from './breaker.ts'
+import type { DnsKeys } from './domain-key.ts'
 import type { Guard } from './guard.ts'
 import { firstOf, type Note, type Step } from './ladder.ts'
 import { findHosts, type HostStep } from './mx.ts'
@@ -19,7 +19,7 @@ import type { Routes } from './routes.ts'
 
 export interface ReachPorts {
   readonly resolver: Resolver
-  readonly keys: DomainKeys
+  readonly keys: DnsKeys
   readonly guard: Guard
   readonly dial: Dial
   readonly peers: Peers
@@ -65,6 +65,7 @@ export function createReach(ports: ReachPorts): Reach {
         'hosts',
         found => ({
           ...{ via: found.via, hosts: found.hosts.map(host => host.host), skipped: found.skipped },
+          secure: found.isSecure,
           addresses: found.hosts.flatMap(host => host.addresses.map(ip => hostPort(ip, host.port))),
         }),
         () => findHosts(resolver, domain, { random: ports.random, onStep: step => noteHosts(step, note) }),
@@ -72,7 +73,7 @@ export function createReach(ports: ReachPorts): Reach {
       ),
       note.step(
         'key',
-        found => ({ selectors: found.map(({ selector }) => selector) }),
+        found => ({ selectors: found.map(({ selector }) => selector), secure: keys.isSecure(domain) }),
         () => keys.find(domain),
         { domain, record: `fmtpkey.${domain}` },
       ),

@@ -89,6 +89,8 @@ export class Zone implements AsyncDisposable {
   readonly #origins: readonly string[] | undefined
   readonly #lateMs: number
   readonly #onQuery: (query: ZoneQuery) => void
+  /** True: it says AD to whom asks for it, as a resolver does that has checked DNSSEC. */
+  isAuthentic = false
   readonly #names = new Map<string, Map<ZoneType, RecordSet>>()
   readonly #faults = new Map<string, ZoneFault>()
   readonly #connections = new Set<Socket>()
@@ -224,6 +226,7 @@ export class Zone implements AsyncDisposable {
     const origin = this.#findOrigin(question?.name.toLowerCase() ?? '')
     const isOurs = question?.class === Packet.CLASS.IN && origin !== undefined
     response.header.aa = isOurs ? 1 : 0
+    if (this.isAuthentic) Object.assign(response.header, { ad: 1 })
     if (query.header.opcode !== 0 || question?.type === Packet.TYPE.ANY) response.header.rcode = RCODE.NOTIMP
     else if (fault === 'servfail') response.header.rcode = RCODE.SERVFAIL
     else if (fault === 'refused' || question === undefined || !isOurs) response.header.rcode = RCODE.REFUSED

@@ -81,6 +81,12 @@ export const configSchema = Type.Object(
         description:
           'Addresses and ports of pages, API and WebSocket. On an address other than loopback, http.certificate or http.behindProxy is needed.',
       }),
+      udp: list('endpoint', {
+        default: [],
+        maxItems: 16,
+        description:
+          'Addresses and ports at which public objects are given by UDP, like "0.0.0.0:3687". DNS must name them: SRV at _fmtp._udp.DOMAIN. Empty: none.',
+      }),
       hosts: list('host', {
         default: [],
         maxItems: 1000,
@@ -129,6 +135,10 @@ export const configSchema = Type.Object(
         description:
           "Name servers that are asked, with or without port. Empty: the system's. That an answer was checked with DNSSEC is believed only of a name server on loopback.",
       }),
+      requireSecure: flag(
+        false,
+        'True: the keys of other domains are believed only where a name server on loopback has checked them with DNSSEC. Domains that do not sign their zone can not be reached then.',
+      ),
     }),
     guard: table('What this server may dial. Private and loopback addresses are refused.', {
       allow: list('network', {
@@ -215,6 +225,30 @@ export const configSchema = Type.Object(
         1,
         1_000_000,
         'Connections open at once from one IP address, or one /64 of IPv6.',
+      ),
+      connections: count(
+        limits.connections,
+        1,
+        1_000_000,
+        'Connections open at once with other servers and their users; the one that was of no use for longest goes first.',
+      ),
+      idleMs: count(
+        limits.idleMs,
+        100,
+        86_400_000,
+        'Time after which a connection over which nothing went is closed, in milliseconds; those of devices of users here stay.',
+      ),
+      pingAfterMs: count(
+        limits.pingAfterMs,
+        100,
+        3_600_000,
+        'Silence after which the other side of a connection is asked whether it is there, in milliseconds.',
+      ),
+      pongMs: count(
+        limits.pongMs,
+        100,
+        600_000,
+        'Time that it then has before the connection is given up, in milliseconds.',
       ),
       newRecipientsPerDay: count(
         limits.newRecipientsPerDay,

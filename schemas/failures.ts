@@ -118,10 +118,14 @@ export const failures = {
   FMTP_CURSOR_LOST: permanent('This cursor is from before a restore. Start at the beginning.', 410),
   FMTP_CURSOR_AHEAD: permanent('This cursor is ahead of its list.', 400),
   FMTP_NOT_OFFERED: permanent('This server does not offer that.', 501),
+  FMTP_USE_STREAM: permanent('This does not fit a datagram. Ask over TCP.', 413),
 
   // finding and reaching (protocol §10)
   FMTP_ISLAND: permanent('This server is an island: it reaches no other domain.', 404),
   FMTP_DNS_FAILED: temporary('No name server answered.'),
+  FMTP_NOT_SECURE: temporary(
+    'DNSSEC does not vouch for the keys of this domain, and they are not believed without.',
+  ),
   FMTP_NO_KEY: permanent('This domain publishes no fmtpkey record: it does not speak FMTP.', 404),
   FMTP_NO_HOST: permanent('This domain names no host that takes FMTP.', 404),
   FMTP_UNREACHABLE: temporary('No host of this domain could be reached.'),

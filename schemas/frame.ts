@@ -121,6 +121,8 @@ export const requestFrame = frame({
   ),
   effort: Type.Optional(Type.Enum(['own', 'cache', 'lookup'])),
   follow: Type.Optional(Type.Boolean()),
+  /** Makes a datagram as long as its answer may be. */
+  pad: Type.Optional(Type.String({ maxLength: limits.datagramBytesMost })),
   hops,
 })
 export type RequestFrame = Readonly<Static<typeof requestFrame>>
@@ -155,6 +157,8 @@ export const answerFrame = frame({
   ),
   range: Type.Optional(byteRange),
   total: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+  /** In a datagram, which has no room for a describe: what was asked for. */
+  object: Type.Optional(Type.Object({}, { additionalProperties: true })),
 })
 export type AnswerFrame = Readonly<Static<typeof answerFrame>>
 

@@ -37,11 +37,19 @@ export const limits = {
 
   helloMs: 10 * secondMs,
   pingAfterMs: 30 * secondMs,
+  pongMs: 15 * secondMs,
+  idleMs: 10 * minuteMs,
   answerMs: 60 * secondMs,
 
   dnsMs: 5 * secondMs,
   connectMs: 10 * secondMs,
   nextHostMs: 250,
+  datagramBytes: 1200,
+  datagramBytesMost: 1452,
+  datagramDnsMs: secondMs,
+  datagramsPerSecond: 20,
+  datagramsBurst: 200,
+  datagramsInAll: 2000,
   restMs: 10 * minuteMs,
 
   clockSkewMs: 300 * secondMs,
@@ -102,6 +110,7 @@ export const limits = {
   sessionsPerPeer: 8,
   sessionRetryMs: minuteMs,
   connectionsPerHost: 200,
+  connections: 2000,
   newRecipientsPerDay: 200,
   unknownPeerPerSecond: 20,
   unknownPeerBurst: 200,

@@ -10,7 +10,10 @@ import { reasonOf } from '../objects/engine.ts'
 import { createHints, type Hints } from '../objects/hints.ts'
 import { Store } from '../objects/store.ts'
 import { createResolver, systemServers } from '../routing/dns.ts'
+import { isLoopback } from '../routing/ip.ts'
 import type { Resolver } from '../routing/resolver.ts'
+import { FmtpError } from '../schemas/failures.ts'
+import { findEndpoint } from '../schemas/formats.ts'
 import { parseDomain } from '../schemas/names.ts'
 import { Accounts } from './accounts/accounts.ts'
 import { type OwnDomains, openDomains } from './accounts/own-domains.ts'
@@ -68,11 +71,8 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
     )
     const store = new Store(database, options.onDamaged)
     const accounts = new Accounts({ store, domains, clock })
-    const { servers } = config.dns
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
-    const resolver = closing.use(
-      createResolver({ servers: servers.length > 0 ? servers : isIsland ? ['127.0.0.1'] : systemServers() }),
-    )
+    const resolver = closing.use(createResolver({ servers: nameServers(config.dns, isIsland) }))
     const rotation = createRotation({ domains, resolver, clock, onEvent })
     return {
       config,
@@ -91,6 +91,18 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
     await closing[Symbol.asyncDispose]()
     throw thrown
   }
+}
+
+/** @throws {FmtpError} FMTP_CONFIG where none of them can say what `dns.requireSecure` wants to hear */
+function nameServers({ servers, requireSecure }: LoadedConfig['dns'], isIsland: boolean): readonly string[] {
+  const used = servers.length > 0 ? servers : isIsland ? ['127.0.0.1'] : systemServers()
+  const far = used.find(server => !isLoopback(findEndpoint(server)?.address ?? server))
+  if (requireSecure && far !== undefined)
+    throw new FmtpError(
+      'FMTP_CONFIG',
+      `dns.requireSecure needs a name server on loopback that checks DNSSEC, and ${far} is none. Set dns.servers.`,
+    )
+  return used
 }
 
 /** What happens to the store, as events of the log. */

@@ -12,6 +12,7 @@ import { createLookup, type Lookup, type LookupPorts } from '../routing/lookup.t
 import type { Peer } from '../routing/peer.ts'
 import type { Reach } from '../routing/reach.ts'
 import type { Routes } from '../routing/routes.ts'
+import type { AskByDatagram } from '../routing/udp.ts'
 import type { Address, Domain, ObjectId } from '../schemas/names.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { Accounts } from './accounts/accounts.ts'
@@ -42,6 +43,7 @@ export interface DoorsPorts {
   readonly keys: DomainKeys
   readonly reach: Reach
   readonly routes: Routes
+  readonly askByDatagram: AskByDatagram
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -89,6 +91,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     kinds,
     keys,
     reach,
+    askByDatagram: ports.askByDatagram,
     clock,
     as: first,
     isOwnDomain: domain => accounts.isOwnDomain(domain),

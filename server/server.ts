@@ -15,6 +15,7 @@ import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
 import { createRoutes } from '../routing/routes.ts'
+import { createAskByDatagram } from '../routing/udp.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { findEndpoint } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
@@ -48,6 +49,7 @@ import { Leaving } from './leaving/leaving.ts'
 import type { Log } from './log.ts'
 import { Calls } from './protocol/calls.ts'
 import { Connections } from './protocol/connections.ts'
+import { createDatagrams } from './protocol/datagrams.ts'
 import { passOn } from './protocol/passing.ts'
 import { Session, type SessionPorts } from './protocol/session.ts'
 import { createTelling } from './telling.ts'
@@ -55,6 +57,7 @@ import { openCertificate } from './transports/certificate.ts'
 import { dialChannel } from './transports/dial.ts'
 import { listenHttp } from './transports/http.ts'
 import { type Listener, listenTcp } from './transports/tcp.ts'
+import { listenUdp } from './transports/udp.ts'
 import type { Upkeep } from './upkeep.ts'
 import { createWeb } from './web/app.ts'
 
@@ -65,6 +68,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly upkeep: Upkeep
   readonly rotation: Rotation
   readonly tcp: readonly Listener[]
+  readonly udp: readonly Listener[]
   readonly http: readonly Listener[]
   /** Serves whoever is at the other end of a channel that no listener of ours took, such as an in-memory pair. */
   serve(channel: Channel): void
@@ -116,6 +120,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const own = domains.get(domain as Domain)
         return own?.keys.map(({ key }) => key)
       },
+      requireSecure: config.dns.requireSecure,
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
     })
 
@@ -136,6 +141,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const connections = new Connections({
       sessionsPerPeer: config.limits.sessionsPerPeer,
       connectionsPerHost: config.limits.connectionsPerHost,
+      connections: config.limits.connections,
+      idleMs: config.limits.idleMs,
       isKnown,
       isExempt: remote => rates.isExempt(remote),
       refuse: (limit, who, retryAfterMs) => rates.refuse(limit, who, retryAfterMs),
@@ -172,6 +179,14 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
+    const askByDatagram = createAskByDatagram({
+      resolver,
+      guard,
+      peers: connections,
+      breaker,
+      random: Math.random,
+      isIsland,
+    })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
       core,
@@ -180,6 +195,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       keys,
       reach,
       routes,
+      askByDatagram,
       rates,
       disk,
       as: first,
@@ -260,6 +276,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const received = new Received({ database, clock, onFailed: telling.onFailed('received') })
     const catchUp = createCatchUp({ received, clock, onEvent })
 
+    const { pingAfterMs, pongMs } = config.limits
+    const liveness = { pingAfterMs, pongMs }
     const sessionPorts: SessionPorts = {
       domains,
       accounts,
@@ -272,6 +290,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       hosts: ownHosts(config),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
+      liveness,
       requireRoom,
       spendTry: (remote, address) => rates.spendTry(remote, address),
       onRoundTrip: (host, ms) => roundTrips.measure(host, ms),
@@ -332,6 +351,20 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       closing.defer(() => listener.close())
       tcp.push(listener)
     }
+    const udp = []
+    const answer = createDatagrams({
+      clock,
+      findFor: reveal.findFor,
+      isOwn: name => accounts.isOwn(name),
+      isExempt: remote => rates.isExempt(remote),
+      onRefused: network => refusals.note('datagrams', network),
+      onFailed: telling.onFailed('datagram'),
+    })
+    for (const endpoint of config.listen.udp.map(requireEndpoint)) {
+      const listener = await listenUdp({ endpoint, answer })
+      closing.defer(() => listener.close())
+      udp.push(listener)
+    }
     const web = createWeb({
       reveal,
       accounts,
@@ -349,6 +382,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         endpoint,
         isBehindProxy: config.http.behindProxy,
         frameBytes: config.limits.frameBytes,
+        liveness,
         answer: web.callback(),
         onChannel,
       })
@@ -405,6 +439,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       upkeep,
       rotation,
       tcp,
+      udp,
       http,
       serve: onChannel,
       [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),

@@ -86,6 +86,23 @@ export class Pairing {
     return this.#unanswered
   }
 
+  /** True while something is unanswered, ours or theirs, or a follow is open. A ping is nothing of that. */
+  get hasWork(): boolean {
+    return this.#pending.size > 0 || this.#answering.size > 0 || this.#inquiries.size > 0
+  }
+
+  /** True where somebody waits for an answer, or follows, under this number. */
+  awaits(re: number): boolean {
+    return this.#pending.has(re)
+  }
+
+  /** Asks for a sign of life (protocol §4.7); nobody waits for the answer. False where the window is full. */
+  ping(): boolean {
+    if (this.#closed !== undefined || this.#unanswered >= this.#theirFrames) return false
+    this.#ports.send(encodeFrame({ verb: 'request', n: ++this.#lastN }))
+    return true
+  }
+
   /** Hands over an object and resolves with what became of it. */
   async describe(query: DescribeQuery): Promise<Answer> {
     const { answer } = await this.#ask(n => encodeFrame({ verb: 'describe', n, ...query }))
@@ -124,6 +141,8 @@ export class Pairing {
         if (frame.n === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a describe needs n or re')
         return this.#serve(frame.n, chars, () => this.#ports.answerDescribe(frame, chars))
       case 'request':
+        if (isPing(frame))
+          return this.#ports.send(encodeFrame({ verb: 'answer', re: frame.n, outcome: 'found' }))
         if (frame.follow === false && this.#inquiries.has(frame.n)) {
           this.#inquiries.get(frame.n)?.abort()
           // Its number is free again; one that is not answered yet is forgotten with its answer.
@@ -266,6 +285,12 @@ export class Pairing {
       pending.reject(new FmtpError('FMTP_TIMEOUT', `no answer to ${n}`))
     }
   }
+}
+
+/** A request for nothing asks for nothing but an answer (protocol §4.7). */
+export function isPing(frame: Frame): boolean {
+  if (frame.verb !== 'request' || frame.follow !== undefined) return false
+  return [frame.address, frame.id, frame.list, frame.blob].every(sought => sought === undefined)
 }
 
 const busy = 'busy'

@@ -132,7 +132,7 @@ function blockListOf(networks: readonly string[]): BlockList {
 }
 
 /** The /24 or /48 that an address is in. */
-function networkOf(remote: string): string {
+export function networkOf(remote: string): string {
   return prefixOf(remote, 24, 48)
 }
 

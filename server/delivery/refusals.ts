@@ -12,6 +12,8 @@ export const limitNames = {
   networkObjects: 'objects of all such domains of a network',
   peerSessions: 'sessions of such a domain',
   hostConnections: 'connections of a host',
+  connections: 'connections of domains while all others are at work',
+  datagrams: 'requests by UDP from a network',
   guestRequests: 'requests of guests from a host',
   tries: 'false tries with a token from a host',
   newRecipients: 'first-time recipients of a user of this server',

@@ -3,6 +3,7 @@
  * ladder like that of objects: here, then the domain of the owner.
  */
 import type { Clock } from '../../objects/clock.ts'
+import { askOver } from '../../routing/asking.ts'
 import { climb, type Rung, type Step } from '../../routing/ladder.ts'
 import { type Piece, type PieceQuery, requestPiece } from '../../routing/piece.ts'
 import type { Reach } from '../../routing/reach.ts'
@@ -64,9 +65,12 @@ export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
     const domain: Rung<Piece> = {
       name: 'domain',
       async climb(note) {
-        const peer = await ports.reach.domain(domainOf(ownerOf(query.id)), as, note)
-        return note.step('request', { id: query.id, blob: query.blob, host: peer.host }, () =>
-          requestPiece(peer, query),
+        return askOver(
+          () => ports.reach.domain(domainOf(ownerOf(query.id)), as, note),
+          peer =>
+            note.step('request', { id: query.id, blob: query.blob, host: peer.host }, () =>
+              requestPiece(peer, query),
+            ),
         )
       },
     }

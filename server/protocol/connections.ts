@@ -11,13 +11,26 @@ export interface ConnectionsOptions {
   readonly sessionsPerPeer: number
   /** Connections that others may hold at once from one host. */
   readonly connectionsPerHost: number
+  /** Connections with other servers and their users, whoever opened them. */
+  readonly connections: number
+  /** One over which nothing but pings went for so long is closed. */
+  readonly idleMs: number
+  /** True for a peer whose connection stays, used or not. */
+  keeps?(name: Name): boolean
   /** True for an address that no limit counts for. */
   isExempt(remote: string): boolean
   /** An error that says when to come again; it is counted. */
-  refuse(limit: 'peerSessions' | 'hostConnections', who: string, retryAfterMs: number): FmtpError
+  refuse(
+    limit: 'peerSessions' | 'hostConnections' | 'connections',
+    who: string,
+    retryAfterMs: number,
+  ): FmtpError
   /** True for a domain that somebody here has written to, or has on the whitelist. */
   isKnown(domain: string): Promise<boolean>
 }
+
+/** Between looks for connections that are of no use, at most. */
+const sweepMs = 30_000
 
 export class Connections implements Peers {
   readonly #options: ConnectionsOptions
@@ -28,18 +41,29 @@ export class Connections implements Peers {
   /** How many others hold from a host, and from which host each comes. */
   readonly #hosts = new Counter()
   readonly #hostOf = new WeakMap<Session, string>()
+  /** All that are named. */
+  readonly #peers = new Set<Session>()
+  readonly #sweep: ReturnType<typeof setInterval>
   #isClosed = false
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
+    this.#sweep = setInterval(() => this.#closeIdle(), Math.min(options.idleMs / 4, sweepMs)).unref()
   }
 
-  /** The newest connection on which the other side proved this name to that domain of ours. Clients of ours are no peers. */
+  /**
+   * The newest connection on which the other side proved this name to that domain of ours; one that may be half dead only
+   * where there is no other. Clients of ours are no peers.
+   */
   find(name: Name, as: Domain): Peer | undefined {
     let newest: Peer | undefined
-    for (const session of this.#named.get(name) ?? [])
-      if (session.isOpen && session.as === as) newest = session
-    return newest
+    let doubtful: Peer | undefined
+    for (const session of this.#named.get(name) ?? []) {
+      if (!session.isOpen || session.as !== as) continue
+      if (session.isDoubtful) doubtful = session
+      else newest = session
+    }
+    return newest ?? doubtful
   }
 
   /** Keeps a session that another side opened, unless there are too many from its host. */
@@ -74,12 +98,53 @@ export class Connections implements Peers {
     if (isFull() && !(await isKnown(domain)) && isFull())
       throw refuse('peerSessions', domain, limits.sessionRetryMs)
     if (!session.isOpen) return
+    this.#makeRoom(session, domain)
+    if (standing.role === 'server' && this.#isFromOutside(session)) this.#doubtOlder(session, name)
     this.#domains.add(domain, 1)
+    this.#peers.add(session)
     this.#named.set(name, (this.#named.get(name) ?? new Set()).add(session))
+  }
+
+  #isFromOutside(session: Session): boolean {
+    return this.#hostOf.has(session)
+  }
+
+  /** Who comes again may have lost what it had: its older connections are put to the test. */
+  #doubtOlder(session: Session, name: Name): void {
+    for (const older of this.#named.get(name) ?? [])
+      if (older.as === session.as && this.#isFromOutside(older)) older.doubt()
+  }
+
+  /**
+   * Closes the one that was of no use for longest. Where all are at work, who comes is refused; our own calls are few.
+   * @throws {FmtpError} FMTP_RATE
+   */
+  #makeRoom(session: Session, domain: string): void {
+    const { connections, refuse } = this.#options
+    if (this.#peers.size < connections) return
+    let least: Session | undefined
+    for (const peer of this.#peers)
+      if (this.#isSpare(peer) && peer.unusedMs > (least?.unusedMs ?? -1)) least = peer
+    if (least !== undefined) least.leave()
+    else if (this.#isFromOutside(session)) throw refuse('connections', domain, limits.sessionRetryMs)
+  }
+
+  /** Nobody would miss it: no live device of ours, nothing unanswered, no follow. */
+  #isSpare(session: Session): boolean {
+    const { standing } = session
+    if (!session.isOpen || standing === undefined || standing.role === 'client' || session.hasWork)
+      return false
+    return standing.role === 'guest' || this.#options.keeps?.(standing.name) !== true
+  }
+
+  #closeIdle(): void {
+    for (const session of [...this.#sessions])
+      if (session.unusedMs >= this.#options.idleMs && this.#isSpare(session)) session.leave()
   }
 
   remove(session: Session): void {
     this.#sessions.delete(session)
+    this.#peers.delete(session)
     const host = this.#hostOf.get(session)
     if (host !== undefined && this.#hostOf.delete(session)) this.#hosts.add(host, -1)
     const standing = session.standing
@@ -108,6 +173,7 @@ export class Connections implements Peers {
 
   closeAll(): void {
     this.#isClosed = true
+    clearInterval(this.#sweep)
     for (const session of [...this.#sessions]) session.close()
   }
 }

@@ -15,6 +15,7 @@ import {
   type DescribeQuery,
   failureAnswer,
   goodbyeError,
+  isPing,
   Pairing,
   type Reply,
   type RequestQuery,
@@ -22,11 +23,13 @@ import {
 import { nameOf, type Standing } from '../exchange/standing.ts'
 import { Desk, type DeskPorts, requireStanding } from './desk.ts'
 import { type Call, Introduction, type IntroductionPorts } from './introduction.ts'
+import { Liveness, type LivenessOptions } from './liveness.ts'
 
 export interface SessionPorts extends IntroductionPorts, DeskPorts {
   readonly frameBytes: number
   /** The host that we called (`host:port`) has answered after so long. */
   onRoundTrip(host: string, ms: number): void
+  readonly liveness: LivenessOptions
   /** A server handed over what stands at this place of its outbox. */
   onReceived(session: Session, cursor: string): void
   /** Rejects where this standing may not have another session. */
@@ -62,6 +65,8 @@ export class Session implements Peer {
   #helloTimer: ReturnType<typeof setTimeout>
   #watch: ReturnType<typeof setInterval>
   #unreadSinceMs = Date.now()
+  readonly #liveness: Liveness
+  #isPressed = false
 
   private constructor(channel: Channel, ports: SessionPorts, call: Call | undefined) {
     this.#channel = channel
@@ -74,8 +79,14 @@ export class Session implements Peer {
     this.#pairing = new Pairing(
       {
         send: text => this.#channel.send(text),
-        onPressure: () => this.#channel.pause(),
-        onRelief: () => this.#channel.resume(),
+        onPressure: () => {
+          this.#isPressed = true
+          this.#channel.pause()
+        },
+        onRelief: () => {
+          this.#isPressed = false
+          this.#channel.resume()
+        },
         drained: () => this.#drained(),
         answerDescribe: (frame, chars) => this.#answer(frame, chars),
         answerRequest: inquiry => this.#desk.request(inquiry, requireStanding(this.#standing)),
@@ -83,7 +94,12 @@ export class Session implements Peer {
       ports.window,
     )
     this.#helloTimer = setTimeout(() => this.#fail(new FmtpError('FMTP_HELLO_TIMEOUT')), limits.helloMs)
-    this.#watch = setInterval(() => this.#watchReader(), limits.unreadMs / 6).unref()
+    this.#liveness = new Liveness(ports.liveness)
+    const watchMs = Math.min(limits.unreadMs / 6, Liveness.tickMs(ports.liveness))
+    this.#watch = setInterval(() => {
+      this.#watchReader()
+      this.#watchPeer()
+    }, watchMs).unref()
   }
 
   /** Serves somebody who connected to us. */
@@ -146,6 +162,26 @@ export class Session implements Peer {
     return this.#ended.signal
   }
 
+  /** True while it is not known whether the other side is still there. */
+  get isDoubtful(): boolean {
+    return this.#liveness.isDoubtful
+  }
+
+  /** True while something is unanswered on either side, or a follow is open. */
+  get hasWork(): boolean {
+    return this.#pairing.hasWork
+  }
+
+  /** How long nothing but pings went over it, in ms. */
+  get unusedMs(): number {
+    return this.#liveness.unusedMs
+  }
+
+  /** The other side has a newer connection, and may have forgotten this one. */
+  doubt(): void {
+    this.#liveness.doubt()
+  }
+
   /** True while the client reads its box itself, so that nothing is passed to it twice. */
   get isFollowingBox(): boolean {
     return this.#desk.isFollowingBox
@@ -157,10 +193,12 @@ export class Session implements Peer {
   }
 
   describe(query: DescribeQuery): Promise<Answer> {
+    this.#liveness.used()
     return this.#alive(this.#pairing.describe(query))
   }
 
   request(query: RequestQuery): Promise<Reply> {
+    this.#liveness.used()
     return this.#alive(this.#pairing.request(query))
   }
 
@@ -192,6 +230,13 @@ export class Session implements Peer {
     this.#fail(error)
   }
 
+  /** Ends a connection that is of no use now: nothing failed, and whoever needs it again calls again. */
+  leave(): void {
+    if (!this.isOpen) return
+    this.#send({ verb: 'goodbye' })
+    this.#finish(undefined)
+  }
+
   #open(): void {
     this.#channel.open({
       onText: text => this.#take(text),
@@ -200,6 +245,7 @@ export class Session implements Peer {
   }
 
   #take(text: string): void {
+    this.#liveness.heard()
     let frame: Frame
     try {
       frame = decodeFrame(text)
@@ -211,6 +257,8 @@ export class Session implements Peer {
         throw new FmtpError(this.#refusalOf(frame.verb), `${frame.verb} in ${this.#state}`)
       if (frame.verb === 'hello') return this.#takeHello(frame)
       if (frame.verb === 'goodbye') return this.#takeGoodbye(frame)
+      const isPong = frame.verb === 'answer' && !this.#pairing.awaits(frame.re)
+      if (!isPong && !isPing(frame)) this.#liveness.used()
       this.#pairing.take(frame, text.length)
     } catch (thrown) {
       this.#refuse(toFmtpError(thrown), findNumber(frame))
@@ -329,6 +377,23 @@ export class Session implements Peer {
       this.#fail(new FmtpError('FMTP_SLOW_READER'), true)
   }
 
+  /** Finds out that the other side went without a word. A guest is not asked, and what we do not read says nothing. */
+  #watchPeer(): void {
+    const role = this.#standing?.role
+    if (role === undefined || role === 'guest') return
+    // There the transport has pings of its own, which browsers answer.
+    if (this.#channel.transport === 'websocket' && this.#call === undefined) return
+    if (this.#isPressed) return this.#liveness.heard()
+    const due = this.#liveness.findDue()
+    if (due === 'ping' && this.#pairing.ping()) this.#liveness.pinged()
+    if (due !== 'dead') return
+    this.#ports.log.info(
+      { remote: this.#channel.remote, name: nameOf(this.#standing as Standing) },
+      'session.silent',
+    )
+    this.#fail(new FmtpError('FMTP_DISCONNECTED', 'no sign of life'), true)
+  }
+
   #takeGoodbye(frame: GoodbyeFrame): void {
     this.#ports.log.info({ remote: this.#channel.remote, code: frame.code }, 'goodbye')
     this.#finish(goodbyeError(frame))
@@ -367,7 +432,8 @@ export class Session implements Peer {
     else this.#channel.close()
     this.#ports.onClosed(this)
     if (this.#standing !== undefined) {
-      this.#ports.log.debug({ remote: this.#channel.remote, code: error?.code }, 'session.closed')
+      const name = nameOf(this.#standing)
+      this.#ports.log.debug({ remote: this.#channel.remote, name, code: error?.code }, 'session.closed')
     }
   }
 }

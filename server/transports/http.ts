@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Endpoint } from '../../schemas/formats.ts'
 import type { Channel } from '../../wire/channel.ts'
+import type { LivenessOptions } from '../protocol/liveness.ts'
 import { type Listener, takenError } from './tcp.ts'
 import { serveWebSockets } from './websocket.ts'
 
@@ -18,6 +19,7 @@ export interface HttpOptions {
   readonly requestTimeoutMs: number
   readonly headersTimeoutMs: number
   readonly frameBytes: number
+  readonly liveness: LivenessOptions
   readonly answer: RequestListener
   onChannel(channel: Channel): void
 }

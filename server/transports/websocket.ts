@@ -2,9 +2,9 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { limits } from '../../schemas/limits.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
+import type { LivenessOptions } from '../protocol/liveness.ts'
 
 /** The WebSocket subprotocol of FMTP. */
 export const subprotocol = 'fmtp.1'
@@ -13,6 +13,7 @@ export const path = '/fmtp'
 export interface WebSocketOptions {
   readonly frameBytes: number
   readonly isBehindProxy: boolean
+  readonly liveness: LivenessOptions
   onChannel(channel: Channel): void
 }
 
@@ -31,7 +32,7 @@ export function serveWebSockets(server: Server, options: WebSocketOptions): { cl
     if (!offered.split(',').some(name => name.trim() === subprotocol))
       return refuse(socket, '400 Bad Request')
     sockets.handleUpgrade(request, socket, head, webSocket => {
-      keepAlive(webSocket)
+      keepAlive(webSocket, options.liveness)
       options.onChannel(messageChannel(corked(webSocket, socket), originOf(request, options.isBehindProxy)))
     })
   })
@@ -74,16 +75,17 @@ function corked(webSocket: WebSocket, stream: Duplex): MessageSocket {
   })
 }
 
-/** A peer that leaves a ping without an answer until the next one is gone. */
-function keepAlive(webSocket: WebSocket): void {
-  let isAlive = true
-  webSocket.on('pong', () => {
-    isAlive = true
-  })
-  const timer = setInterval(() => {
-    if (!isAlive) return webSocket.terminate()
-    isAlive = false
-    webSocket.ping()
-  }, limits.pingAfterMs).unref()
-  webSocket.on('close', () => clearInterval(timer))
+/** A peer that leaves a ping without an answer is gone. */
+function keepAlive(webSocket: WebSocket, { pingAfterMs, pongMs }: LivenessOptions): void {
+  let timer: ReturnType<typeof setTimeout>
+  const wait = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      webSocket.ping()
+      timer = setTimeout(() => webSocket.terminate(), pongMs).unref()
+    }, pingAfterMs).unref()
+  }
+  wait()
+  webSocket.on('pong', wait)
+  webSocket.on('close', () => clearTimeout(timer))
 }

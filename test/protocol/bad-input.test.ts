@@ -208,7 +208,6 @@ describe('bad input', () => {
       ['an unknown verb', { verb: 'delete', id: 'user.lost@lenore.org' }, 'FMTP_UNKNOWN_VERB'],
       ['a verb that every object has', { verb: 'toString' }, 'FMTP_UNKNOWN_VERB'],
       ['a request for something that is no address', { verb: 'request', address: 'lost@' }, 'FMTP_BAD_FRAME'],
-      ['a request for nothing', { verb: 'request' }, 'FMTP_BAD_FRAME'],
       [
         'a request for two things',
         { verb: 'request', address: 'lost@lenore.org', id: 'user.lost@lenore.org' },

@@ -38,7 +38,7 @@ describe('recommended contacts', () => {
         mx: () => Promise.reject(new FmtpError('FMTP_DNS_FAILED')),
         addresses: () => Promise.reject(new FmtpError('FMTP_DNS_FAILED')),
       },
-      keys: { find: async () => [] },
+      keys: { find: async () => [], isSecure: () => false },
       guard: createGuard({ allow: ['127.77.0.0/16'], clock }),
       dial: (target: Target, _, signal) => {
         dialled.push(target.port)

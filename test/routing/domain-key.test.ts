@@ -27,6 +27,7 @@ describe('domain keys', () => {
     clock = new MovableClock()
     events = []
     asked = 0
+    zone.isAuthentic = false
     publish([poe.record])
   })
 
@@ -37,9 +38,10 @@ describe('domain keys', () => {
     zone.set('fmtpkey.poe.net', 'TXT', records, ttlSeconds)
   }
 
-  const create = () =>
+  const create = (requireSecure = false) =>
     createDomainKeys({
       resolver,
+      requireSecure,
       clock,
       findOwn: domain => (domain === 'lenore.org' ? [domainKeyOf('own', next.pair.jwk)] : undefined),
       onEvent: event => events.push(event),
@@ -107,6 +109,18 @@ describe('domain keys', () => {
       events.map(({ what }) => what),
       ['key-miss', 'key-failed', 'key-miss', 'key-fetched'],
     )
+  })
+
+  it('without DNSSEC are FMTP_NOT_SECURE where it is required, and so is their absence', async () => {
+    const keys = create(true)
+    zone.isAuthentic = true
+    assert.deepEqual(await thumbprints(keys), [poe.pair.thumbprint])
+    assert.equal(keys.isSecure('poe.net'), true)
+    zone.isAuthentic = false
+    clock.advance(61_000)
+    await assertCode('FMTP_NOT_SECURE', () => keys.find('poe.net', { isFresh: true }))
+    await assertCode('FMTP_NOT_SECURE', () => keys.find('raven.example'))
+    assert.equal((await keys.find('lenore.org')).length, 1, 'ours need none')
   })
 
   const p = recordKeyOf(generateKeyPair().jwk)

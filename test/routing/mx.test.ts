@@ -55,6 +55,29 @@ describe('mx', () => {
     )
   })
 
+  it('is secure when DNSSEC vouches for every answer that it rests on', async () => {
+    await serve(`
+      poe.net    MX 20 b.poe.net
+      b.poe.net  A  192.0.2.1
+      raven.example A 192.0.2.2
+      lenore.org MX 10 b.poe.net
+    `)
+    zone.isAuthentic = true
+    assert.equal((await findHosts(resolver, 'poe.net')).isSecure, true)
+    await resolver.srv('_fmtp._tcp.raven.example')
+    zone.isAuthentic = false
+    await resolver.mx('raven.example')
+    zone.isAuthentic = true
+    assert.equal((await findHosts(resolver, 'raven.example')).isSecure, false, 'MX is absent, says nobody')
+    zone.isAuthentic = false
+    await resolver.srv('_fmtp._tcp.lenore.org')
+    zone.isAuthentic = true
+    assert.equal((await findHosts(resolver, 'lenore.org')).isSecure, false, 'SRV is absent, says nobody')
+    zone.isAuthentic = false
+    await resolver.addresses('b.poe.net', { fresh: true })
+    assert.equal((await findHosts(resolver, 'poe.net')).isSecure, false, 'so the address is not')
+  })
+
   it('takes MX when there is no SRV, by preference, at the default port', async () => {
     await serve(`
       poe.net    MX 20 b.poe.net

@@ -37,7 +37,7 @@ describe('reach', () => {
         mx: async () => answer([]),
         addresses: async () => answer(['127.77.9.9']),
       },
-      keys: { find: async () => [] },
+      keys: { find: async () => [], isSecure: () => false },
       guard: createGuard({ allow: ['127.77.0.0/16'], clock }),
       dial: async target => {
         dialled.push(target)

@@ -21,7 +21,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
   [
     'an unknown key',
     `${poe}[listen]\ntpc = []`,
-    ['4: listen.tpc: unknown key; known here: tcp, http, hosts, contacts; did you mean tcp?'],
+    ['4: listen.tpc: unknown key; known here: tcp, http, udp, hosts, contacts; did you mean tcp?'],
   ],
   [
     'an unknown key far from all',
@@ -43,7 +43,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
   [
     'an unknown dotted key',
     `listen.htpp = []\n${poe}`,
-    ['1: listen.htpp: unknown key; known here: tcp, http, hosts, contacts; did you mean http?'],
+    ['1: listen.htpp: unknown key; known here: tcp, http, udp, hosts, contacts; did you mean http?'],
   ],
   [
     'an unknown key in an inline table',
@@ -301,7 +301,7 @@ describe('config', () => {
       data: join(folder, 'data'),
       kinds: '',
       domain: [{ name: 'poe.net' }],
-      listen: { tcp: ['127.0.0.1:3687'], http: ['127.0.0.1:8080'], contacts: [], hosts: [] },
+      listen: { tcp: ['127.0.0.1:3687'], http: ['127.0.0.1:8080'], udp: [], contacts: [], hosts: [] },
       http: {
         behindProxy: false,
         certificate: '',
@@ -311,7 +311,7 @@ describe('config', () => {
         headersTimeoutMs: 10000,
         originUrl: '',
       },
-      dns: { servers: [] },
+      dns: { servers: [], requireSecure: false },
       guard: { allow: [] },
       tls: { ca: '' },
       log: { level: 'info', format: 'auto' },
@@ -328,6 +328,10 @@ describe('config', () => {
         windowFrames: limits.windowFrames,
         windowBytes: limits.windowBytes,
         sessionsPerPeer: 8,
+        connections: 2000,
+        idleMs: 600_000,
+        pingAfterMs: 30_000,
+        pongMs: 15_000,
         connectionsPerHost: limits.connectionsPerHost,
         newRecipientsPerDay: limits.newRecipientsPerDay,
         unknownPeerPerSecond: limits.unknownPeerPerSecond,

@@ -31,6 +31,9 @@ export interface ServerChoices {
   readonly block?: readonly string[]
   /** Other domains that the same server serves; they are published with it. */
   readonly also?: readonly string[]
+  /** True: it takes datagrams too. */
+  readonly udp?: boolean
+  readonly dns?: Readonly<Record<string, boolean>>
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
   /** `listen.contacts`. */
@@ -262,11 +265,12 @@ name = "${domain}"
 ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]
 tcp = ["${address}:${choices.port ?? 0}"]
 http = ["${address}:0"]
+udp = ${choices.udp === true ? `["${address}:0"]` : '[]'}
 hosts = ["${address}"]
 contacts = ${JSON.stringify(choices.contacts ?? [])}
 [dns]
 servers = ["${nameServer}"]
-[guard]
+${table(choices.dns ?? {})}[guard]
 allow = ["127.77.0.0/16"]
 [log]
 level = "error"

@@ -61,6 +61,33 @@ function gates() {
 }
 
 describe('pairing', () => {
+  it('answers a ping by itself, which is work for nobody, and sends none into a full window', async () => {
+    const gate = gates()
+    const asker = createSide({})
+    const answerer = createSide({ request: () => Promise.reject(new Error('asked')), describe: gate.wait })
+    assert.equal(asker.pairing.ping(), true)
+    assert.equal(asker.pairing.hasWork, false)
+    deliver(asker, answerer)
+    assert.deepEqual(
+      answerer.sent.map(text => JSON.parse(text)),
+      [{ verb: 'answer', re: 1, outcome: 'found' }],
+    )
+    assert.deepEqual([answerer.pairing.hasWork, asker.pairing.awaits(1)], [false, false])
+    deliver(answerer, asker)
+    asker.pairing.setWindow(1, undefined)
+    const asked = asker.pairing.describe({ object: { body: 'A' } })
+    assert.deepEqual(
+      [asker.pairing.ping(), asker.pairing.hasWork, asker.pairing.awaits(2)],
+      [false, true, true],
+    )
+    deliver(asker, answerer)
+    assert.equal(answerer.pairing.hasWork, true)
+    gate.open('A')
+    await settle(asker, answerer)
+    await asked
+    assert.deepEqual([asker.pairing.hasWork, answerer.pairing.hasWork], [false, false])
+  })
+
   it('gives each question its own answer, in whatever order they come', async () => {
     const gate = gates()
     const asker = createSide({})

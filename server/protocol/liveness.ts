@@ -1,0 +1,74 @@
+/**
+ * Whether the other end of a connection is still there, and since when the connection was of no use (protocol §4.7). A host
+ * that went without a word leaves a connection that looks open: after a silence it is asked for a sign of life.
+ */
+
+export interface LivenessOptions {
+  /** Silence after which the other side is pinged, in ms. */
+  readonly pingAfterMs: number
+  /** How long it may then stay silent, in ms. */
+  readonly pongMs: number
+}
+
+/** The part of `pongMs` that an answer takes at most where all is well: a second of fifteen. */
+const momentShare = 15
+
+export class Liveness {
+  readonly #options: LivenessOptions
+  // Not the time of day: a clock that is set must end no connection.
+  #heardMs = performance.now()
+  #usedMs = performance.now()
+  #pingedMs: number | undefined
+  #isDoubted = false
+
+  constructor(options: LivenessOptions) {
+    this.#options = options
+  }
+
+  /** How often `findDue` must be asked, in ms. */
+  static tickMs({ pingAfterMs, pongMs }: LivenessOptions): number {
+    return Math.min(pingAfterMs, pongMs) / 4
+  }
+
+  /** True from a doubt, or from a moment after a ping, until something is heard. */
+  get isDoubtful(): boolean {
+    if (this.#isDoubted) return true
+    return (
+      this.#pingedMs !== undefined && performance.now() - this.#pingedMs >= this.#options.pongMs / momentShare
+    )
+  }
+
+  /** How long nothing but pings went either way, in ms. */
+  get unusedMs(): number {
+    return performance.now() - this.#usedMs
+  }
+
+  /** Whatever came is a sign of life. */
+  heard(): void {
+    this.#heardMs = performance.now()
+    this.#pingedMs = undefined
+    this.#isDoubted = false
+  }
+
+  used(): void {
+    this.#usedMs = performance.now()
+  }
+
+  /** There is reason to think that nobody is there: it is pinged soon, and counts as unused since long. */
+  doubt(): void {
+    this.#isDoubted = true
+    this.#usedMs = Number.NEGATIVE_INFINITY
+  }
+
+  /** What is to be done now. After `ping` the caller says with `pinged` that it was sent. */
+  findDue(): 'ping' | 'dead' | undefined {
+    const nowMs = performance.now()
+    if (this.#pingedMs !== undefined)
+      return nowMs - this.#pingedMs >= this.#options.pongMs ? 'dead' : undefined
+    return this.#isDoubted || nowMs - this.#heardMs >= this.#options.pingAfterMs ? 'ping' : undefined
+  }
+
+  pinged(): void {
+    this.#pingedMs = performance.now()
+  }
+}
