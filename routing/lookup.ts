@@ -1,6 +1,7 @@
 /**
- * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, then the domain
- * itself. Concurrent lookups of one name share one climb; a stale copy is served at once and refreshed behind.
+ * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, the parent's cache, the
+ * domain itself, the parent's lookup. Concurrent lookups of one name share one climb; a stale copy is served at once and
+ * refreshed behind.
  */
 import type { Clock } from '../objects/clock.ts'
 import {
@@ -12,29 +13,20 @@ import {
 } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
 import { isNewer } from '../objects/version.ts'
-import { isEveryones } from '../objects/view.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds.ts'
 import { limits } from '../schemas/limits.ts'
-import {
-  type Domain,
-  domainOf,
-  isAddressName,
-  makeObjectId,
-  type Name,
-  type ObjectId,
-  ownerOf,
-} from '../schemas/names.ts'
+import { type Domain, domainOf, type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
-import { answerError, type Reply } from '../wire/pairing.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
+import { type Family, noFamily } from './family.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
+import { nextHops, parentRung } from './parent.ts'
+import type { Peer } from './peer.ts'
 import type { Reach } from './reach.ts'
-
-/** What is looked for: somebody's own object by address, or an object by id. */
-export type Sought = { readonly address: Name } | { readonly id: ObjectId }
+import { type Sought, soughtId, takeReply } from './sought.ts'
 
 export type LookupOutcome =
   | {
@@ -57,6 +49,8 @@ export interface LookupPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  /** Missing: neither parents nor children. */
+  readonly family?: Family
   readonly clock: Clock
   /** Everyone's view of a user of ours, our own server objects and public objects. */
   findOwn(id: ObjectId): FmtpObject | undefined
@@ -77,15 +71,16 @@ export interface LookupOptions {
   readonly isFresh?: boolean
   /** True: part of an attempt that is made in any case, also to a domain that is held back. */
   readonly isScheduled?: boolean
+  /**
+   * How far it goes. `cache`: to what is here, fresh or stale; `below`: and to a child, by the connection that it opened.
+   * Default: up the whole ladder.
+   */
+  readonly extent?: 'cache' | 'below'
+  /** The servers through which the question came here (protocol §10.7). */
+  readonly hops?: readonly Domain[]
 }
 
 export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
-
-/** The id that a sought thing has. */
-export function soughtId(sought: Sought): ObjectId {
-  if ('id' in sought) return sought.id
-  return makeObjectId(isAddressName(sought.address) ? 'user' : 'server', sought.address)
-}
 
 type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
 
@@ -94,9 +89,14 @@ const againMs = 60_000
 const failuresMost = 10_000
 
 export function createLookup(ports: LookupPorts): Lookup {
-  const { store, clock } = ports
-  /** By id; those that take nothing stale, or are made in any case, are apart. */
+  const { store, clock, family = noFamily } = ports
+  /**
+   * By id; those that take nothing stale, or are made in any case, are apart, and so are those of another number of hops:
+   * who waits for a climb is always a hop before it, so that climbs which wait for each other in a ring can not be.
+   */
   const climbs = new Map<string, Promise<LookupOutcome>>()
+  /** What a domain is being asked, whoever wants to know. */
+  const asked = new Map<string, Promise<FmtpObject | 'absent'>>()
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
@@ -139,17 +139,71 @@ export function createLookup(ports: LookupPorts): Lookup {
     return {
       name: 'domain',
       async climb(note) {
-        const domain = domainOf(ownerOf(id))
-        const peer = await ports.reach.domain(domain, ports.as, note, isScheduled)
-        onReached?.()
-        const query = { ...sought, effort: 'own' } as const
-        note.add('ask', 'ok', { ...sought, host: peer.host })
-        const object = await note.step('request', described, async () =>
-          takeReply(await peer.request(query), id, ports.kinds),
-        )
-        return { object: object === undefined ? await lose(id, note) : await keep(object, note), ageMs: 0 }
+        const object = await share(asked, `${isScheduled ? 'scheduled ' : ''}${id}`, async () => {
+          const peer = await ports.reach.front(domainOf(ownerOf(id)), ports.as, note, isScheduled)
+          onReached?.()
+          return ask(peer, { id, sought, note })
+        })
+        return { object, ageMs: 0 }
       },
     }
+  }
+
+  /** A child is asked over the connection that it opened, and by it a child of that one. */
+  function belowRung(id: ObjectId, sought: Sought, hops: readonly Domain[]): Rung<Found> {
+    return {
+      name: 'below',
+      async climb(note) {
+        const peer = family.findBelow(domainOf(ownerOf(id)))
+        if (peer === undefined) return undefined
+        const path = nextHops(hops, peer.as)
+        // It does not have it: it asks itself.
+        if (hops.includes(peer.name as Domain))
+          throw new FmtpError('FMTP_LOOP', `${peer.name} is among ${hops}`)
+        return { object: await ask(peer, { id, sought, note, hops: path }), ageMs: 0 }
+      },
+    }
+  }
+
+  async function ask(
+    peer: Peer,
+    { id, sought, note, hops }: { id: ObjectId; sought: Sought; note: Note; hops?: Domain[] },
+  ): Promise<FmtpObject | 'absent'> {
+    const query = { ...sought, effort: 'own', ...(hops === undefined ? {} : { hops }) } as const
+    note.add('ask', 'ok', { ...sought, host: peer.host })
+    const object = await note.step('request', described, async () =>
+      takeReply(await peer.request(query), id, ports.kinds),
+    )
+    return object === undefined ? lose(id, note) : keep(object, note)
+  }
+
+  function parentRungOf(
+    effort: 'cache' | 'lookup',
+    {
+      id,
+      sought,
+      hops,
+      isFresh,
+    }: { id: ObjectId; sought: Sought; hops: readonly Domain[]; isFresh: boolean },
+  ): Rung<Found> {
+    const agesMost = isFresh
+      ? limits.userFreshMs
+      : effort === 'cache'
+        ? limits.userStaleMs
+        : limits.userExpiredMs
+    const domain = domainOf(ownerOf(id))
+    return parentRung(
+      { id, sought, domain, effort, hops, agesMost },
+      {
+        ...ports,
+        family,
+        async keep(object, note, asOfMs) {
+          // Its home said since that there is none.
+          if ((store.findAbsentAtMs(id) ?? 0) >= asOfMs) return undefined
+          return { object: await keep(object, note, asOfMs), ageMs: clock.now() - asOfMs }
+        },
+      },
+    )
   }
 
   /** Its home's word counts, also where it can not be kept. */
@@ -162,7 +216,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     return 'absent'
   }
 
-  async function keep(object: FmtpObject, note: Note): Promise<FmtpObject> {
+  async function keep(object: FmtpObject, note: Note, asOfMs?: number): Promise<FmtpObject> {
     if (object.version > clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
     const id = object.id as ObjectId
@@ -173,7 +227,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         const { code, reason } = verdict as Extract<SealVerdict, { isBelieved: false }>
         throw new FmtpError(code, reason)
       }
-      const kept = await keepWhereRoom(verified, note)
+      const kept = await keepWhereRoom(verified, note, asOfMs)
       ports.onUse(id)
       ports.onKept()
       return kept
@@ -181,14 +235,14 @@ export function createLookup(ports: LookupPorts): Lookup {
   }
 
   /** What can not be kept now is given all the same, and fetched again by the next who asks. */
-  async function keepWhereRoom(verified: VerifiedObject, note: Note): Promise<FmtpObject> {
+  async function keepWhereRoom(verified: VerifiedObject, note: Note, asOfMs?: number): Promise<FmtpObject> {
     const { object } = verified
     const current = store.findObject(object.id)
     // A tombstone makes room.
     const mayKeep = ports.hasRoom() || (object.deleted === true && current !== undefined)
     let code: FailureCode = 'FMTP_FULL'
     try {
-      if (mayKeep) return await keepFetched(store, verified, clock.now())
+      if (mayKeep) return await keepFetched(store, verified, clock.now(), asOfMs)
     } catch (thrown) {
       code = toFmtpError(thrown).code
       if (code !== 'FMTP_STORE') throw thrown
@@ -210,19 +264,28 @@ export function createLookup(ports: LookupPorts): Lookup {
   async function ascend(
     id: ObjectId,
     sought: Sought,
-    { isFresh = false, isScheduled = false }: LookupOptions,
+    { isFresh = false, isScheduled = false, extent, hops = [] }: LookupOptions,
   ): Promise<LookupOutcome> {
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
       isReached = true
     }
-    const rungs = [localRung(id, about, isFresh), domainRung(id, sought, { onReached, isScheduled })]
+    const query = { id, sought, hops, isFresh }
+    const rungs = [
+      localRung(id, about, isFresh),
+      ...(extent === undefined ? [parentRungOf('cache', query)] : []),
+      ...(extent === 'cache' ? [] : [belowRung(id, sought, hops)]),
+      ...(extent === undefined
+        ? [domainRung(id, sought, { onReached, isScheduled }), parentRungOf('lookup', query)]
+        : []),
+    ]
     const climbed = await climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
     const { found, trail } = climbed
     if (found === undefined) {
-      const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
-      const old = isFresh ? undefined : findOld(id, trail)
+      const error =
+        climbed.error ?? new FmtpError(extent === undefined ? 'FMTP_UNREACHABLE' : 'FMTP_NOT_HERE')
+      const old = isFresh || extent === 'cache' ? undefined : findOld(id, trail)
       return old ?? { outcome: 'unreachable', error, isReached, trail }
     }
     if (found.object !== 'absent')
@@ -243,8 +306,10 @@ export function createLookup(ports: LookupPorts): Lookup {
     if (refreshes.has(id) || (failedAtMs !== undefined && clock.now() - failedAtMs < againMs)) return
     refreshes.add(id)
     failures.delete(id)
-    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) })
-    climb([rung], { clock, onStep: step => ports.onStep(about, step) })
+    const sought = about === id ? { id } : { address: ownerOf(id) }
+    const query = { id, sought, hops: [], isFresh: true }
+    const rungs = [belowRung(id, sought, []), domainRung(id, sought), parentRungOf('lookup', query)]
+    climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
       .then(
         ({ found }) => found !== undefined,
         () => false,
@@ -257,29 +322,19 @@ export function createLookup(ports: LookupPorts): Lookup {
       })
   }
 
-  function share(key: string, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
-    const running = climbs.get(key) ?? start().finally(() => climbs.delete(key))
-    climbs.set(key, running)
-    return running
+  function share<T>(running: Map<string, Promise<T>>, key: string, start: () => Promise<T>): Promise<T> {
+    const shared = running.get(key) ?? start().finally(() => running.delete(key))
+    running.set(key, shared)
+    return shared
   }
 
   function find(sought: Sought, options: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
-    const key = `${options.isFresh ? 'fresh ' : ''}${options.isScheduled ? 'scheduled ' : ''}${id}`
-    return share(key, () => ascend(id, sought, options))
+    const { isFresh, isScheduled, extent = '', hops = [] } = options
+    const key = `${isFresh ? 'fresh ' : ''}${isScheduled ? 'scheduled ' : ''}${extent} ${hops.length} ${id}`
+    return share(climbs, key, () => ascend(id, sought, options))
   }
   return find
-}
-
-/** The object that was asked for, or `undefined` where its home says that there is none. */
-export function takeReply({ answer, describes }: Reply, id: ObjectId, kinds: Kinds): FmtpObject | undefined {
-  if (answer.outcome === 'absent') return undefined
-  const [first] = describes
-  if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)
-  const object = kinds.parseObject(first.object)
-  if (object.id !== id) throw new FmtpError('FMTP_BAD_OBJECT', `asked for ${id}, got ${object.id}`)
-  if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
-  return object
 }
 
 function described(object: FmtpObject | undefined): Step['detail'] {

@@ -8,12 +8,15 @@ import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
+import { BoundedMap } from '../wire/bounded-map.ts'
 import type { Breaker } from './breaker.ts'
 import type { Guard } from './guard.ts'
 import { firstOf, type Note } from './ladder.ts'
 import { findHosts } from './mx.ts'
 import type { Dial, Peer, Peers, Target } from './peer.ts'
 import type { Resolver } from './resolver.ts'
+
+const frontsMost = 10_000
 
 export interface ReachPorts {
   readonly resolver: Resolver
@@ -34,6 +37,8 @@ export interface Reach {
    * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
    */
   domain(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
+  /** The same, where a parent of the domain may answer too, which stands for it (protocol §10.8). */
+  front(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
   /** `owner` or its domain must answer there. */
   contact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer>
 }
@@ -50,6 +55,8 @@ interface Resting {
 export function createReach(ports: ReachPorts): Reach {
   const { breaker } = ports
   const flights = new Map<string, Promise<Peer>>()
+  /** Who answered for a domain that does not answer itself. */
+  const fronts = new BoundedMap<string, { readonly name: Name; readonly untilMs: number }>(frontsMost)
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
     const { resolver, keys } = ports
@@ -92,9 +99,21 @@ export function createReach(ports: ReachPorts): Reach {
     return firstOf(attempts, limits.nextHostMs, ports.clock)
   }
 
-  return {
-    domain(domain, as, note, isScheduled = false) {
-      const open = ports.peers.find(domain, as)
+  function findOpen(domain: Domain, as: Domain): Peer | undefined {
+    const open = ports.peers.find(domain, as)
+    const front = open === undefined ? fronts.get(`${as} ${domain}`) : undefined
+    return front === undefined || front.untilMs < ports.clock.now() ? open : ports.peers.find(front.name, as)
+  }
+
+  const reach: Reach = {
+    async domain(domain, as, note, isScheduled) {
+      const peer = await reach.front(domain, as, note, isScheduled)
+      if (peer.name === domain) return peer
+      throw new FmtpError('FMTP_UNREACHABLE', `for ${domain} only ${peer.name} answers`)
+    },
+
+    front(domain, as, note, isScheduled = false) {
+      const open = findOpen(domain, as)
       if (open !== undefined) {
         note.add('reuse', 'ok', { domain, host: open.host })
         return Promise.resolve(open)
@@ -111,7 +130,11 @@ export function createReach(ports: ReachPorts): Reach {
       const begun = dialDomain(domain, as, note).finally(() => flights.delete(key))
       flights.set(key, begun)
       begun.then(
-        () => breaker.heard(domain),
+        ({ name }) => {
+          breaker.heard(domain)
+          const untilMs = ports.clock.now() + limits.frontMs
+          if (name !== domain) fronts.set(key, { name, untilMs })
+        },
         thrown => breaker.fail(domain, toFmtpError(thrown)),
       )
       return begun
@@ -125,6 +148,7 @@ export function createReach(ports: ReachPorts): Reach {
       return flight
     },
   }
+  return reach
 
   async function dialContact(contact: Contact, owner: Name, as: Domain, note: Note): Promise<Peer> {
     const { host, port, protocol } = contact

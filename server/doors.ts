@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import type { DomainKeys } from '../objects/seal.ts'
+import { createStandsFor } from '../routing/ancestry.ts'
 import { createElder } from '../routing/elder.ts'
+import type { Family } from '../routing/family.ts'
 import { createNote } from '../routing/ladder.ts'
 import { createLookup, type Lookup } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
@@ -39,6 +41,8 @@ export interface DoorsPorts {
   readonly kinds: Kinds
   readonly keys: DomainKeys
   readonly reach: Reach
+  /** Parents and children. */
+  readonly family: Family
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -65,7 +69,21 @@ export interface Doors {
 }
 
 export async function createDoors(ports: DoorsPorts): Promise<Doors> {
-  const { core, config, kinds, keys, reach, rates, disk, as: first, isIsland, followMs, log, telling } = ports
+  const {
+    core,
+    config,
+    kinds,
+    keys,
+    reach,
+    family,
+    rates,
+    disk,
+    as: first,
+    isIsland,
+    followMs,
+    log,
+    telling,
+  } = ports
   const { clock, database, hints, store, accounts } = core
   const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
   const blobs = await FileBlobs.open(join(config.data, 'blobs'), telling.onBlobDamaged)
@@ -84,6 +102,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     kinds,
     keys,
     reach,
+    family,
     clock,
     as: first,
     isOwnDomain: domain => accounts.isOwnDomain(domain),
@@ -112,6 +131,8 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     accounts,
     sight,
     lookup,
+    isChild: domain => family.isChild(domain),
+    standsFor: createStandsFor(lookup, domain => accounts.isOwnDomain(domain)),
     findView,
     revealBlob: (sought, inquiry, by) => revealBlob(sought, inquiry, by),
     hints,

@@ -7,16 +7,25 @@ import { join } from 'node:path'
 import type { Clock } from '../objects/clock.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
+import { parentsOf, requireFront } from '../routing/ancestry.ts'
 import { createBreaker } from '../routing/breaker.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
+import { createFamily } from '../routing/family.ts'
 import { createGuard } from '../routing/guard.ts'
-import { createNote } from '../routing/ladder.ts'
+import { createNote, type Note } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
-import { FmtpError } from '../schemas/failures.ts'
-import { findEndpoint } from '../schemas/formats.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { findEndpoint, findParentRule } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
+import {
+  type Domain,
+  domainOf,
+  isAddressName,
+  makeObjectId,
+  type ObjectId,
+  ownerOf,
+} from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
@@ -35,6 +44,7 @@ import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { sorts } from './delivery/outbox.ts'
+import { type LinkedPeer, ParentLinks } from './delivery/parent-links.ts'
 import { createRates } from './delivery/rates.ts'
 import { Received } from './delivery/received.ts'
 import { Refusals } from './delivery/refusals.ts'
@@ -91,12 +101,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
+    const parentRules = config.parents.flatMap(text => findParentRule(text) ?? [])
+    const parents = [...new Set(parentRules.map(({ parent }) => parent as Domain))]
     for (const domain of domains.keys()) {
       const { objectBytes, frameBytes, recipients } = config.limits
       const facts = {
         limits: { objectBytes, frameBytes, recipients },
         software: options.software.name,
         softwareVersion: options.software.version,
+        parents,
       }
       await ensureServerObject(domain, facts, { store, accounts, clock })
     }
@@ -152,10 +165,30 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const channel = await note.step('connect', { host, address, port }, () =>
           dialChannel(target, signal, ca),
         )
-        return note.step('hello', { as: to, host }, () =>
-          Session.call(channel, sessionPorts, { as: as as Domain, to, host: `${host}:${port}`, signal }),
+        const session = await note.step('hello', { as: to, host }, () =>
+          Session.call(channel, sessionPorts, {
+            as: as as Domain,
+            to,
+            host: `${host}:${port}`,
+            mayBeFront: !isAddressName(to),
+            signal,
+          }),
         )
+        if (session.name !== to && !isAddressName(to)) await checkFront(session, to as Domain, note)
+        return session
       })
+    /** Who answers for another domain is that domain's parent, or goes. */
+    async function checkFront(session: Session, domain: Domain, note: Note): Promise<void> {
+      try {
+        await note.step('front', { domain, by: session.name }, async () => {
+          await requireFront(session, domain, { keys, kinds, clock })
+          return true
+        })
+      } catch (thrown) {
+        session.close(toFmtpError(thrown))
+        throw thrown
+      }
+    }
     const guard = createGuard({ allow: config.guard.allow, clock })
     const reach = createReach({
       resolver,
@@ -168,6 +201,28 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
+    const uplinks = closing.use(
+      new ParentLinks({
+        parents: isIsland ? [] : parents,
+        names: [...domains.keys()],
+        clock,
+        random: Math.random,
+        call: async (parent, as) => {
+          const onStep = telling.onStep('parent')
+          const note = createNote('domain', { clock, onStep: step => onStep(parent, step) })
+          return (await reach.domain(parent, as, note, true)) as LinkedPeer
+        },
+        onEvent,
+      }),
+    )
+    const family = createFamily({
+      rules: parentRules,
+      children: config.children,
+      uplinks,
+      isOwnDomain: domain => accounts.isOwnDomain(domain),
+      findOpen: domain => connections.findAny(domain),
+      findParentsOf: domain => parentsOf(store.findObject(makeObjectId('server', domain))),
+    })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
       core,
@@ -175,6 +230,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       kinds,
       keys,
       reach,
+      family,
       rates,
       disk,
       as: first,
@@ -265,6 +321,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       publish,
       reveal,
       hosts: ownHosts(config),
+      findFront: domain => (family.isChild(domain) ? first : undefined),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
       requireRoom,
@@ -374,6 +431,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         }),
       ),
     )
+    uplinks.start()
     if (!isIsland) {
       const note = (domain: Domain) =>
         createNote('domain', { clock, onStep: step => telling.onStep('greet')(domain, step) })

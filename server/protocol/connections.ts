@@ -42,6 +42,13 @@ export class Connections implements Peers {
     return newest
   }
 
+  /** The same to whichever domain of ours. */
+  findAny(name: Name): Peer | undefined {
+    let newest: Peer | undefined
+    for (const session of this.#named.get(name) ?? []) if (session.isOpen) newest = session
+    return newest
+  }
+
   /** Keeps a session that another side opened, unless there are too many from its host. */
   accept(session: Session): void {
     const host = hostOf(session.remote)

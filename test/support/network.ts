@@ -31,6 +31,11 @@ export interface ServerChoices {
   readonly block?: readonly string[]
   /** Other domains that the same server serves; they are published with it. */
   readonly also?: readonly string[]
+  /** Its parents, and patterns of its children. */
+  readonly parents?: readonly string[]
+  readonly children?: readonly string[]
+  /** Networks that it may dial. Default: all of a test. */
+  readonly allow?: readonly string[]
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
   /** Kinds that its operator adds: the JSON Schema of each by its name. */
@@ -73,6 +78,7 @@ export class Network implements AsyncDisposable {
   readonly clock = new MovableClock()
   readonly #servers = new Map<string, TestServer>()
   readonly #sites = new Map<string, Site>()
+  readonly #reserved = new Map<string, string>()
   readonly #certificate: Certificate
   #lastHost = 10
 
@@ -92,11 +98,19 @@ export class Network implements AsyncDisposable {
     )
   }
 
+  /** The address that a domain's server has, or will have. */
+  addressOf(domain: string): string {
+    const known = this.#sites.get(domain)?.address ?? this.#reserved.get(domain)
+    const address = known ?? `127.77.2.${++this.#lastHost}`
+    this.#reserved.set(domain, address)
+    return address
+  }
+
   /** Writes the config of a server; the same folder again when it was here before. */
   site(domain: string, choices: ServerChoices = {}): Site {
     const before = this.#sites.get(domain)
     const folder = before?.folder ?? mkdtempSync(join(tmpdir(), 'fmtp-test-'))
-    const address = before?.address ?? `127.77.2.${++this.#lastHost}`
+    const address = this.addressOf(domain)
     const file = join(folder, 'fmtp.conf')
     writeFileSync(file, configText(domain, address, this.zone.server, choices))
     mkdirSync(join(folder, 'kinds'), { recursive: true })
@@ -255,6 +269,8 @@ function configText(domain: string, address: string, nameServer: string, choices
       .join('')
   return `data = "data"
 kinds = "${choices.kinds === undefined ? '' : 'kinds'}"
+parents = ${JSON.stringify(choices.parents ?? [])}
+children = ${JSON.stringify(choices.children ?? [])}
 [[domain]]
 name = "${domain}"
 ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]
@@ -264,7 +280,7 @@ hosts = ["${address}"]
 [dns]
 servers = ["${nameServer}"]
 [guard]
-allow = ["127.77.0.0/16"]
+allow = ${JSON.stringify(choices.allow ?? ['127.77.0.0/16'])}
 [log]
 level = "error"
 format = "json"
