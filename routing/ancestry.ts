@@ -20,16 +20,23 @@ export type FindParents = (domain: Domain) => Promise<readonly Domain[]>
 /** Of so many domains the parents are asked for, one climb up. */
 const askedMost = 16
 
-/** True where `by` is among the parents of `domain`, of these, and so on, `parentsDeep` levels up. */
+/**
+ * True where `by` is among the parents of `domain`, of these, and so on, `parentsDeep` levels up.
+ * @throws what `findParents` throws, where no other way leads to `by`
+ */
 export async function isAbove(by: Domain, domain: Domain, findParents: FindParents): Promise<boolean> {
   const seen = new Set<Domain>([domain])
   let level: readonly Domain[] = [domain]
+  let failed: PromiseRejectedResult | undefined
   for (let deep = 0; deep < limits.parentsDeep && level.length > 0; deep++) {
-    const named = (await Promise.all(level.map(findParents))).flat()
+    const found = await Promise.allSettled(level.map(findParents))
+    const named = found.flatMap(each => (each.status === 'fulfilled' ? each.value : []))
     if (named.includes(by)) return true
+    failed ??= found.find(each => each.status === 'rejected')
     level = [...new Set(named)].filter(each => !seen.has(each)).slice(0, Math.max(0, askedMost - seen.size))
     for (const each of level) seen.add(each)
   }
+  if (failed !== undefined) throw failed.reason
   return false
 }
 
@@ -46,14 +53,16 @@ export interface FrontPorts {
 
 /**
  * Finds out whether somebody who answered a call to a domain stands for it: the `server` objects that say so are asked of
- * itself. @throws {FmtpError} FMTP_WRONG_PEER where it does not; a temporary one where a key can not be had
+ * itself. @throws {FmtpError} FMTP_WRONG_PEER where it does not; a temporary one where that can not be found out now
  */
 export async function requireFront(peer: Peer, domain: Domain, ports: FrontPorts): Promise<void> {
   const findParents: FindParents = async each => {
     const id = makeObjectId('server', each)
     const reply = await peer.request({ address: each, effort: 'own' })
-    if (reply.answer.outcome !== 'found') return []
-    const object = takeReply(reply, id, ports.kinds)
+    // A child that is away has nobody to say so: that is no wrong peer.
+    if (reply.answer.outcome === 'unreachable' || reply.answer.outcome === 'busy')
+      throw new FmtpError('FMTP_UNREACHABLE', `${peer.name} does not have ${id}`)
+    const object = reply.answer.outcome === 'found' ? takeReply(reply, id, ports.kinds) : undefined
     if (object === undefined) return []
     const verdict = await verifySeal(object, ports.keys, ports.clock.now())
     return verdict.isBelieved ? parentsOf(object) : []

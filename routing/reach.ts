@@ -83,16 +83,18 @@ export function createReach(ports: ReachPorts): Reach {
   }
 
   function dialFirst(targets: readonly Target[], note: Note, { rung, isToRest }: Resting): Promise<Peer> {
+    // A host that is not one domain's may be another's: that of a parent is named by all of its children.
+    const placeOf = ({ to, host }: Target): string =>
+      rung === 'domain' ? `domain ${to} ${host}` : `contact ${host}`
     const attempts = targets.map(target => async (signal: AbortSignal) => {
       ports.guard.check(target.address, target.port)
-      if (ports.guard.isResting(`${rung} ${target.host}`, target.port))
+      if (ports.guard.isResting(placeOf(target), target.port))
         throw new FmtpError('FMTP_RESTING', target.host)
       try {
         return await ports.dial(target, note, signal)
       } catch (thrown) {
         // A host that lost the race did nothing wrong.
-        if (!signal.aborted && isToRest(toFmtpError(thrown)))
-          ports.guard.rest(`${rung} ${target.host}`, target.port)
+        if (!signal.aborted && isToRest(toFmtpError(thrown))) ports.guard.rest(placeOf(target), target.port)
         throw thrown
       }
     })

@@ -321,7 +321,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       publish,
       reveal,
       hosts: ownHosts(config),
-      findFront: domain => (family.isChild(domain) ? first : undefined),
+      findFront: domain => (family.isChild(domain) ? (family.findBelow(domain)?.as ?? first) : undefined),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
       requireRoom,

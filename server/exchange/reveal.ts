@@ -117,6 +117,9 @@ export function createReveal(ports: RevealPorts): Reveal {
       const asOf = ports.clock.now() - outcome.ageMs
       return { ...found(inquiry, outcome.object), ...(standing.role === 'server' ? { asOf } : {}) }
     }
+    // A child is asked for what is public: of anything else that says nothing.
+    if (extent === 'below' && viewers.length > 0)
+      return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
     if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
   }
