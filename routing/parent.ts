@@ -72,7 +72,8 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
 
   function takeFromParent(reply: Reply): { object: FmtpObject; asOfMs: number } | undefined {
     const { outcome, code, asOf } = reply.answer
-    if (outcome === 'absent' || (outcome === 'unreachable' && code === 'FMTP_NOT_HERE')) return undefined
+    if (outcome === 'unreachable' && code === 'FMTP_NOT_HERE') return undefined
+    // Undefined where it says absent, which is no more than that it has nothing.
     const object = takeReply(reply, id, ports.kinds)
     const nowMs = clock.now()
     // Without a word about its age it is not fresh, and counts from now on.

@@ -1,5 +1,6 @@
 /** Parents and children (protocol §10.7, §10.8): the ladder through a parent, the way down to a child, and who may ask. */
 import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
 import type { Connection } from '../../client/connection.ts'
 import type { Server } from '../../schemas/server.ts'
 import { waitUntil } from '../support/conditions.ts'
@@ -319,7 +320,18 @@ describe('parents', () => {
     assert.equal((await ask(client, 'lost@lenore.org')).outcome, 'found')
     const steps = stepsOf(region, since)
     assert.ok(steps.includes('parent cache held FMTP_RESTING'), `${steps}`)
-    await network.serve(hq, { children: ['*.poe.net'], port })
-    await linked(region, hq)
+    // Nobody waits for the next attempt either, which hangs.
+    await enrol(lenore, 'bob@lenore.org')
+    let isCalled = false
+    const silent = createServer(() => {
+      isCalled = true
+    })
+    silent.listen(port, network.addressOf(hq))
+    await waitUntil('the parent is called again', () => isCalled)
+    const startMs = Date.now()
+    assert.equal((await ask(client, 'bob@lenore.org')).outcome, 'found')
+    assert.ok(Date.now() - startMs < 2000)
+    silent.close()
+    await network.serve(hq, { children: ['*.poe.net'], port: 0 })
   })
 })
