@@ -14,10 +14,16 @@ import type { FmtpObject } from '../schemas/object.ts'
 
 /**
  * Keeps a fetched object unless a newer version is here, and gives the one that counts. Users who have it in their box
- * have the new version then. What is for nobody's box is not synced by itself: it can be fetched again.
+ * have the new version then. What is for nobody's box is not synced by itself: it can be fetched again. `asOfMs`: when its
+ * home said so, where that was somebody else's question.
  * @throws {FmtpError} FMTP_BAD_OBJECT where it is no version of the object that is here
  */
-export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: number): Promise<FmtpObject> {
+export async function keepFetched(
+  store: Store,
+  fetched: VerifiedObject,
+  nowMs: number,
+  asOfMs = nowMs,
+): Promise<FmtpObject> {
   const { object, atRest } = fetched
   for (;;) {
     const before = store.findBefore(object.id)
@@ -42,7 +48,8 @@ export async function keepFetched(store: Store, fetched: VerifiedObject, nowMs: 
       if (holders.length > 0) queuePulls(change, object, nowMs, store.database)
       else cache(change, object.id, { bytes: atRest.length, nowMs }, store.database)
     }
-    change.puts.push([keyOf.foreign(object.id), String(nowMs)])
+    const fetchedAtMs = Math.max(asOfMs, store.findFetchedAtMs(object.id) ?? 0)
+    change.puts.push([keyOf.foreign(object.id), String(Math.min(fetchedAtMs, nowMs))])
     change.dels.push(keyOf.absent(object.id))
     // A number of a list that was told must not be given again after a crash.
     const [isWritten] = await store.database.commit([{ ...change, isRelaxed: change.appends.length === 0 }])

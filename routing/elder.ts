@@ -13,8 +13,9 @@ import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { askOver } from './asking.ts'
 import { createNote, type Step } from './ladder.ts'
-import { type Lookup, takeReply } from './lookup.ts'
+import type { Lookup } from './lookup.ts'
 import type { Reach } from './reach.ts'
+import { takeReply } from './sought.ts'
 
 export interface ElderPorts {
   readonly lookup: Lookup

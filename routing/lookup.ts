@@ -1,6 +1,7 @@
 /**
- * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, then the domain
- * itself. Concurrent lookups of one name share one climb; a stale copy is served at once and refreshed behind.
+ * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, the parent's cache, a
+ * child, the domain itself, quickly or over a connection, the parent's lookup. Concurrent lookups of one name share one climb; a stale copy is served at once and
+ * refreshed behind.
  */
 import type { Clock } from '../objects/clock.ts'
 import {
@@ -12,7 +13,6 @@ import {
 } from '../objects/seal.ts'
 import type { Store } from '../objects/store.ts'
 import { isNewer } from '../objects/version.ts'
-import { isEveryones } from '../objects/view.ts'
 import type { Contact } from '../schemas/contact.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds.ts'
@@ -29,15 +29,15 @@ import {
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
-import { answerError, type Reply } from '../wire/pairing.ts'
 import { askOver } from './asking.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
+import { type Family, noFamily } from './family.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
+import { nextHops, parentRung } from './parent.ts'
+import type { Peer } from './peer.ts'
 import type { Reach } from './reach.ts'
+import { type Sought, soughtId, takeReply } from './sought.ts'
 import type { AskByDatagram } from './udp.ts'
-
-/** What is looked for: somebody's own object by address, or an object by id. */
-export type Sought = { readonly address: Name } | { readonly id: ObjectId }
 
 export type LookupOutcome =
   | {
@@ -64,6 +64,8 @@ export interface LookupPorts {
   readonly reach: Reach
   /** A quick try, before a connection is made. */
   readonly askByDatagram?: AskByDatagram
+  /** Missing: neither parents nor children. */
+  readonly family?: Family
   readonly clock: Clock
   /** Everyone's view of a user of ours, our own server objects and public objects. */
   findOwn(id: ObjectId): FmtpObject | undefined
@@ -88,15 +90,16 @@ export interface LookupOptions {
   readonly isScheduled?: boolean
   /** True: every rung is climbed, whatever is here, and nothing that is found is kept; an old copy is no last resort. */
   readonly isTraced?: boolean
+  /**
+   * How far it goes. `cache`: to what is here, fresh or stale; `below`: and to a child, by the connection that it opened.
+   * Default: up the whole ladder.
+   */
+  readonly extent?: 'cache' | 'below'
+  /** The servers through which the question came here (protocol §10.7). */
+  readonly hops?: readonly Domain[]
 }
 
 export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
-
-/** The id that a sought thing has. */
-export function soughtId(sought: Sought): ObjectId {
-  if ('id' in sought) return sought.id
-  return makeObjectId(isAddressName(sought.address) ? 'user' : 'server', sought.address)
-}
 
 interface DomainRungOptions {
   readonly onReached?: () => void
@@ -106,6 +109,25 @@ interface DomainRungOptions {
   readonly isQuick?: boolean
 }
 
+/** One question to whoever has the object. */
+interface Question {
+  readonly id: ObjectId
+  readonly sought: Sought
+  readonly note: Note
+  readonly hops?: readonly Domain[]
+  readonly isTraced: boolean
+}
+
+/** What a climb is about. */
+interface Query {
+  readonly id: ObjectId
+  readonly sought: Sought
+  /** Through whom the question came here. */
+  readonly hops: readonly Domain[]
+  readonly isFresh: boolean
+  readonly isTraced: boolean
+}
+
 type Found = { readonly object: FmtpObject | 'absent'; readonly ageMs: number }
 
 /** What could not be refreshed is asked for again after this. */
@@ -113,9 +135,16 @@ const againMs = 60_000
 const failuresMost = 10_000
 
 export function createLookup(ports: LookupPorts): Lookup {
-  const { store, clock } = ports
-  /** By id; those that take nothing stale, or are made in any case, are apart. */
+  const { store, clock, family = noFamily } = ports
+  /**
+   * By id; those that take nothing stale, or are made in any case, are apart, and so are those of another number of hops:
+   * who waits for a climb is always a hop before it, so that climbs which wait for each other in a ring can not be.
+   */
   const climbs = new Map<string, Promise<LookupOutcome>>()
+  /** What a domain is being asked, whoever wants to know. */
+  const asked = new Map<string, Promise<FmtpObject | 'absent'>>()
+  /** The same by datagrams; `undefined` where these gave nothing. */
+  const quickly = new Map<string, Promise<FmtpObject | undefined>>()
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
@@ -161,26 +190,19 @@ export function createLookup(ports: LookupPorts): Lookup {
       name: 'domain',
       async climb(note) {
         const domain = domainOf(ownerOf(id))
-        // Nobody calls oneself.
-        if (isTraced && ports.isOwnDomain(domain)) return undefined
-        const quick = isQuick ? await askQuickly(id, sought, note) : undefined
+        const quick = isQuick ? await share(quickly, id, () => askQuickly(id, sought, note)) : undefined
         if (quick !== undefined) return { object: quick, ageMs: 0 }
-        const query = { ...sought, effort: 'own' } as const
-        const object = await askOver(
-          () => ports.reach.domain(domain, ports.as, note, isScheduled),
-          peer => {
-            onReached?.()
-            note.add('ask', 'ok', { ...sought, host: peer.host })
-            return note.step('request', described, async () => {
-              const reply = await peer.request(query)
-              const { contacts } = reply.answer
-              if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
-              return takeReply(reply, id, ports.kinds)
-            })
-          },
+        const key = `${isScheduled ? 'scheduled ' : ''}${isTraced ? 'traced ' : ''}${id}`
+        const object = await share(asked, key, () =>
+          askOver(
+            () => ports.reach.front(domain, ports.as, note, isScheduled),
+            peer => {
+              onReached?.()
+              return ask(peer, { id, sought, note, isTraced })
+            },
+          ),
         )
-        if (object !== undefined) return { object: await keep(object, note, isTraced), ageMs: 0 }
-        return { object: isTraced ? 'absent' : await lose(id, note), ageMs: 0 }
+        return { object, ageMs: 0 }
       },
     }
   }
@@ -196,11 +218,67 @@ export function createLookup(ports: LookupPorts): Lookup {
       const object = takeReply(reply, id, ports.kinds)
       const known = store.findObject(id)
       if (object === undefined || (known !== undefined && known.version > object.version)) return undefined
-      return await keep(object, note, false)
+      return await keep(object, note)
     } catch (thrown) {
       note.add('datagram', toFmtpError(thrown).code, { id })
       return undefined
     }
+  }
+
+  /** A child is asked over the connection that it opened, and by it a child of that one. */
+  function belowRung({ id, sought, hops, isTraced }: Query): Rung<Found> {
+    return {
+      name: 'below',
+      async climb(note) {
+        const peer = family.findBelow(domainOf(ownerOf(id)))
+        if (peer === undefined) return undefined
+        const path = nextHops(hops, peer.as)
+        // It does not have it: it asks itself.
+        if (hops.includes(peer.name as Domain))
+          throw new FmtpError('FMTP_LOOP', `${peer.name} is among ${hops}`)
+        return { object: await ask(peer, { id, sought, note, hops: path, isTraced }), ageMs: 0 }
+      },
+    }
+  }
+
+  async function ask(
+    peer: Peer,
+    { id, sought, note, hops, isTraced }: Question,
+  ): Promise<FmtpObject | 'absent'> {
+    const domain = domainOf(ownerOf(id))
+    const query = { ...sought, effort: 'own', ...(hops === undefined ? {} : { hops: [...hops] }) } as const
+    note.add('ask', 'ok', { ...sought, host: peer.host })
+    const object = await note.step('request', described, async () => {
+      const reply = await peer.request(query)
+      const { contacts } = reply.answer
+      // Who only stands for the domain does not say where that is reached.
+      if (contacts !== undefined && !isTraced && peer.name === domain) ports.onContacts(domain, contacts)
+      return takeReply(reply, id, ports.kinds)
+    })
+    if (object !== undefined) return keep(object, note, { isTraced })
+    return isTraced ? 'absent' : lose(id, note)
+  }
+
+  function parentRungOf(effort: 'cache' | 'lookup', query: Query): Rung<Found> {
+    const { id, sought, hops, isFresh, isTraced } = query
+    const agesMost = isFresh
+      ? limits.userFreshMs
+      : effort === 'cache'
+        ? limits.userStaleMs
+        : limits.userExpiredMs
+    const domain = domainOf(ownerOf(id))
+    return parentRung(
+      { id, sought, domain, effort, hops, agesMost },
+      {
+        ...ports,
+        family,
+        async keep(object, note, asOfMs) {
+          // Its home said since that there is none.
+          if ((store.findAbsentAtMs(id) ?? 0) >= asOfMs) return undefined
+          return { object: await keep(object, note, { isTraced, asOfMs }), ageMs: clock.now() - asOfMs }
+        },
+      },
+    )
   }
 
   /** Its home's word counts, also where it can not be kept. */
@@ -213,7 +291,11 @@ export function createLookup(ports: LookupPorts): Lookup {
     return 'absent'
   }
 
-  async function keep(object: FmtpObject, note: Note, isTraced: boolean): Promise<FmtpObject> {
+  async function keep(
+    object: FmtpObject,
+    note: Note,
+    { isTraced = false, asOfMs }: { readonly isTraced?: boolean; readonly asOfMs?: number } = {},
+  ): Promise<FmtpObject> {
     if (object.version > clock.now() + limits.clockSkewMs)
       throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
     const id = object.id as ObjectId
@@ -225,7 +307,7 @@ export function createLookup(ports: LookupPorts): Lookup {
         throw new FmtpError(code, reason)
       }
       if (isTraced) return object
-      const kept = await keepWhereRoom(verified, note)
+      const kept = await keepWhereRoom(verified, note, asOfMs)
       ports.onUse(id)
       ports.onKept()
       return kept
@@ -233,14 +315,14 @@ export function createLookup(ports: LookupPorts): Lookup {
   }
 
   /** What can not be kept now is given all the same, and fetched again by the next who asks. */
-  async function keepWhereRoom(verified: VerifiedObject, note: Note): Promise<FmtpObject> {
+  async function keepWhereRoom(verified: VerifiedObject, note: Note, asOfMs?: number): Promise<FmtpObject> {
     const { object } = verified
     const current = store.findObject(object.id)
     // A tombstone makes room.
     const mayKeep = ports.hasRoom() || (object.deleted === true && current !== undefined)
     let code: FailureCode = 'FMTP_FULL'
     try {
-      if (mayKeep) return await keepFetched(store, verified, clock.now())
+      if (mayKeep) return await keepFetched(store, verified, clock.now(), asOfMs)
     } catch (thrown) {
       code = toFmtpError(thrown).code
       if (code !== 'FMTP_STORE') throw thrown
@@ -259,8 +341,25 @@ export function createLookup(ports: LookupPorts): Lookup {
     return hasKey ? old : undefined
   }
 
+  /** Behind what is here; of what is ours there is nothing elsewhere. */
+  function rungsBehind(
+    query: Query,
+    options: DomainRungOptions,
+    extent: LookupOptions['extent'],
+  ): Rung<Found>[] {
+    const { id, sought } = query
+    if (extent === 'cache' || ports.isOwnDomain(domainOf(ownerOf(id)))) return []
+    if (extent === 'below') return [belowRung(query)]
+    return [
+      parentRungOf('cache', query),
+      belowRung(query),
+      domainRung(id, sought, options),
+      parentRungOf('lookup', query),
+    ]
+  }
+
   async function ascend(id: ObjectId, sought: Sought, options: LookupOptions): Promise<LookupOutcome> {
-    const { isFresh = false, isScheduled = false, isTraced = false } = options
+    const { isFresh = false, isScheduled = false, isTraced = false, extent, hops = [] } = options
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
@@ -268,14 +367,19 @@ export function createLookup(ports: LookupPorts): Lookup {
     }
     // What must be fresh is not taken from who may hold back what is newer; a delivery needs the connection anyway.
     const isQuick = !isFresh && !isScheduled && !isTraced
-    const rungs = [localRung(id, about, options), domainRung(id, sought, { ...options, onReached, isQuick })]
+    const query = { id, sought, hops, isFresh, isTraced }
+    const rungs = [
+      localRung(id, about, options),
+      ...rungsBehind(query, { onReached, isScheduled, isTraced, isQuick }, extent),
+    ]
     const onStep = (step: Step): void => ports.onStep(about, step)
     const climbed = await climb(rungs, { clock, onStep, isThorough: isTraced })
     const { found, trail, rung } = climbed
     const by = rung === undefined ? {} : { rung }
     if (found === undefined) {
-      const error = climbed.error ?? new FmtpError('FMTP_UNREACHABLE')
-      const old = isFresh || isTraced ? undefined : findOld(id, trail)
+      const code = extent === undefined ? 'FMTP_UNREACHABLE' : 'FMTP_NOT_HERE'
+      const error = climbed.error ?? new FmtpError(code)
+      const old = isFresh || isTraced || extent === 'cache' ? undefined : findOld(id, trail)
       return old ?? { outcome: 'unreachable', error, isReached, trail }
     }
     if (found.object !== 'absent')
@@ -296,8 +400,10 @@ export function createLookup(ports: LookupPorts): Lookup {
     if (refreshes.has(id) || (failedAtMs !== undefined && clock.now() - failedAtMs < againMs)) return
     refreshes.add(id)
     failures.delete(id)
-    const rung = domainRung(id, about === id ? { id } : { address: ownerOf(id) }, { isQuick: true })
-    climb([rung], { clock, onStep: step => ports.onStep(about, step) })
+    const sought = about === id ? { id } : { address: ownerOf(id) }
+    const query = { id, sought, hops: [], isFresh: true, isTraced: false }
+    const rungs = [belowRung(query), domainRung(id, sought, { isQuick: true }), parentRungOf('lookup', query)]
+    climb(rungs, { clock, onStep: step => ports.onStep(about, step) })
       .then(
         ({ found }) => found !== undefined,
         () => false,
@@ -310,30 +416,20 @@ export function createLookup(ports: LookupPorts): Lookup {
       })
   }
 
-  function share(key: string, start: () => Promise<LookupOutcome>): Promise<LookupOutcome> {
-    const running = climbs.get(key) ?? start().finally(() => climbs.delete(key))
-    climbs.set(key, running)
-    return running
+  function share<T>(running: Map<string, Promise<T>>, key: string, start: () => Promise<T>): Promise<T> {
+    const shared = running.get(key) ?? start().finally(() => running.delete(key))
+    running.set(key, shared)
+    return shared
   }
 
   function find(sought: Sought, options: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
     if (options.isTraced) return ascend(id, sought, options)
-    const key = `${options.isFresh ? 'fresh ' : ''}${options.isScheduled ? 'scheduled ' : ''}${id}`
-    return share(key, () => ascend(id, sought, options))
+    const { isFresh, isScheduled, extent = '', hops = [] } = options
+    const key = `${isFresh ? 'fresh ' : ''}${isScheduled ? 'scheduled ' : ''}${extent} ${hops.length} ${id}`
+    return share(climbs, key, () => ascend(id, sought, options))
   }
   return find
-}
-
-/** The object that was asked for, or `undefined` where its home says that there is none. */
-export function takeReply({ answer, describes }: Reply, id: ObjectId, kinds: Kinds): FmtpObject | undefined {
-  if (answer.outcome === 'absent') return undefined
-  const [first] = describes
-  if (answer.outcome !== 'found' || first === undefined) throw answerError(answer)
-  const object = kinds.parseObject(first.object)
-  if (object.id !== id) throw new FmtpError('FMTP_BAD_OBJECT', `asked for ${id}, got ${object.id}`)
-  if (!isEveryones(object)) throw new FmtpError('FMTP_BAD_OBJECT', 'a view that is not for everyone')
-  return object
 }
 
 function described(object: FmtpObject | undefined): Step['detail'] {

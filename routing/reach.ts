@@ -7,6 +7,7 @@ import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, Name } from '../schemas/names.ts'
+import { BoundedMap } from '../wire/bounded-map.ts'
 import type { Breaker } from './breaker.ts'
 import type { DnsKeys } from './domain-key.ts'
 import type { Guard } from './guard.ts'
@@ -16,6 +17,8 @@ import type { Dial, Peer, Peers, Target } from './peer.ts'
 import type { Resolver } from './resolver.ts'
 import { hostPort, placeOf, type RoundTrips } from './round-trips.ts'
 import type { Routes } from './routes.ts'
+
+const frontsMost = 10_000
 
 export interface ReachPorts {
   readonly resolver: Resolver
@@ -40,6 +43,8 @@ export interface Reach {
    * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
    */
   domain(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
+  /** The same, where a parent of the domain may answer too, which stands for it (protocol §10.8). */
+  front(domain: Domain, as: Domain, note: Note, isScheduled?: boolean): Promise<Peer>
   /** Contacts of one priority, the quickest first. `owner` or its domain must answer there. */
   contacts(contacts: readonly Contact[], owner: Name, as: Domain, note: Note): Promise<Peer>
 }
@@ -56,6 +61,8 @@ interface Resting {
 export function createReach(ports: ReachPorts): Reach {
   const { breaker } = ports
   const flights = new Map<string, Promise<Peer>>()
+  /** Who answered for a domain that does not answer itself. */
+  const fronts = new BoundedMap<string, { readonly name: Name; readonly untilMs: number }>(frontsMost)
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
     const { resolver, keys } = ports
@@ -90,7 +97,8 @@ export function createReach(ports: ReachPorts): Reach {
     const resting: Resting = { rung: 'domain', isToRest: error => !error.isTemporary }
     const calls = [
       ...told.map(
-        contact => (signal: AbortSignal) => dialContact(contact, { owner: domain, as }, note, signal),
+        contact => async (signal: AbortSignal) =>
+          requireItself(await dialContact(contact, { owner: domain, as }, note, signal), domain),
       ),
       ...targets.map(target => (signal: AbortSignal) => attempt(target, note, resting, signal)),
     ]
@@ -118,19 +126,21 @@ export function createReach(ports: ReachPorts): Reach {
     { rung, isToRest }: Resting,
     signal: AbortSignal,
   ): Promise<Peer> {
-    const { host, address, port } = target
+    const { host, address, port, to } = target
     const { guard } = ports
+    // A host that is not one domain's may be another's: that of a parent is named by all of its children.
+    const resting = rung === 'domain' ? `domain ${to} ${host}` : `contact ${host}`
     try {
       return await racing({ host, address, port }, note, signal, wanted =>
         wanted.step('dial', { host, address, port }, () => {
           guard.check(address, port)
-          if (guard.isResting(`${rung} ${host}`, port)) throw new FmtpError('FMTP_RESTING', host)
+          if (guard.isResting(resting, port)) throw new FmtpError('FMTP_RESTING', host)
           return ports.dial(target, wanted, signal)
         }),
       )
     } catch (thrown) {
       // A host that lost the race did nothing wrong.
-      if (!signal.aborted && isToRest(toFmtpError(thrown))) guard.rest(`${rung} ${host}`, port)
+      if (!signal.aborted && isToRest(toFmtpError(thrown))) guard.rest(resting, port)
       throw thrown
     }
   }
@@ -153,9 +163,19 @@ export function createReach(ports: ReachPorts): Reach {
     }
   }
 
-  return {
-    domain(domain, as, note, isScheduled = false) {
-      const open = ports.peers.find(domain, as)
+  function findOpen(domain: Domain, as: Domain): Peer | undefined {
+    const open = ports.peers.find(domain, as)
+    const front = open === undefined ? fronts.get(`${as} ${domain}`) : undefined
+    return front === undefined || front.untilMs < ports.clock.now() ? open : ports.peers.find(front.name, as)
+  }
+
+  const reach: Reach = {
+    async domain(domain, as, note, isScheduled) {
+      return requireItself(await reach.front(domain, as, note, isScheduled), domain)
+    },
+
+    front(domain, as, note, isScheduled = false) {
+      const open = findOpen(domain, as)
       if (open !== undefined) {
         note.add('reuse', 'ok', { domain, host: open.host })
         return Promise.resolve(open)
@@ -175,7 +195,11 @@ export function createReach(ports: ReachPorts): Reach {
       const begun = dialDomain(domain, as, note).finally(() => flights.delete(key))
       flights.set(key, begun)
       begun.then(
-        () => breaker.heard(domain),
+        ({ name }) => {
+          breaker.heard(domain)
+          const untilMs = ports.clock.now() + limits.frontMs
+          if (name !== domain) fronts.set(key, { name, untilMs })
+        },
         thrown => breaker.fail(domain, toFmtpError(thrown)),
       )
       return begun
@@ -190,6 +214,7 @@ export function createReach(ports: ReachPorts): Reach {
       return flight
     },
   }
+  return reach
 
   function dialContacts(contacts: readonly Contact[], owner: Name, as: Domain, note: Note): Promise<Peer> {
     const quickest = ports.roundTrips.sort(contacts)
@@ -230,6 +255,12 @@ export function createReach(ports: ReachPorts): Reach {
     if (records.length === 0) throw new FmtpError('FMTP_NO_HOST', host)
     return records.slice(0, 8)
   }
+}
+
+/** @throws {FmtpError} FMTP_UNREACHABLE where another one answered, which only stands for the domain */
+export function requireItself(peer: Peer, domain: Domain): Peer {
+  if (peer.name === domain) return peer
+  throw new FmtpError('FMTP_UNREACHABLE', `for ${domain} only ${peer.name} answers`)
 }
 
 /** One question of the search for hosts, as a step. */

@@ -9,10 +9,11 @@ import { type Domain, domainOf, isAddressName, type Name, ownerOf } from '../sch
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { recommendedRungs } from './contact.ts'
-import { climb, type Rung, type Step } from './ladder.ts'
-import { type Lookup, type LookupOutcome, type Sought, soughtId } from './lookup.ts'
+import { climb, type Note, type Rung, type Step } from './ladder.ts'
+import type { Lookup, LookupOutcome } from './lookup.ts'
 import type { Peer, Peers } from './peer.ts'
-import type { Reach } from './reach.ts'
+import { type Reach, requireItself } from './reach.ts'
+import { type Sought, soughtId } from './sought.ts'
 
 export interface TracePorts {
   /** Over the same reach, which has no open connections and no memory of hosts that failed. */
@@ -67,18 +68,18 @@ export interface Traced {
 /** A reach that goes to each domain once: what the second ladder needs of it is what the first has found. */
 export function onceEach(reach: Reach): Reach {
   const gone = new Map<string, Promise<Peer>>()
+  async function front(domain: Domain, as: Domain, note: Note): Promise<Peer> {
+    const key = `${as} ${domain}`
+    const before = gone.get(key)
+    if (before !== undefined) return note.step('again', { domain }, () => before)
+    const going = reach.front(domain, as, note, true)
+    gone.set(key, going)
+    return going
+  }
   return {
     ...reach,
-    async domain(domain, as, note) {
-      const key = `${as} ${domain}`
-      const before = gone.get(key)
-      if (before === undefined) {
-        const going = reach.domain(domain, as, note, true)
-        gone.set(key, going)
-        return going
-      }
-      return note.step('again', { domain }, () => before)
-    },
+    front,
+    domain: async (domain, as, note) => requireItself(await front(domain, as, note), domain),
   }
 }
 

@@ -68,6 +68,18 @@ export const configSchema = Type.Object(
       description:
         'A domain whose users this server serves. Repeat the table for each; at least one is needed.',
     }),
+    parents: list('parent', {
+      default: [],
+      maxItems: 16,
+      description:
+        'Parents: domains whose servers look up for this one, over a connection that it keeps open to each. "poe.net" for all domains, "*.lenore.org=poe.net" for some; the first that fits counts.',
+    }),
+    children: list('domain-pattern', {
+      default: [],
+      maxItems: 1000,
+      description:
+        'Children: domains for whose servers this one looks up, and which it reaches over the connections that they open; * stands for any part, as in ["*.poe.net"].',
+    }),
     listen: table('Where the server can be reached. Port 0 lets the system choose one.', {
       tcp: list('endpoint', {
         default: ['127.0.0.1:3687'],

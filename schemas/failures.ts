@@ -132,6 +132,8 @@ export const failures = {
   FMTP_CONNECT_FAILED: temporary('The connection could not be made.'),
   FMTP_GUARDED: permanent('This address may not be dialled.', 403),
   FMTP_RESTING: temporary('This host failed a short while ago and rests.'),
+  FMTP_LOOP: permanent('This came back to a server that it had been through.', 508),
+  FMTP_TOO_FAR: permanent('This passed more servers than the limit.', 508),
   FMTP_TIMEOUT: temporary('No answer came in time.', 504),
   FMTP_DISCONNECTED: temporary('The connection closed before the answer.'),
   FMTP_SLOW_READER: closing('Too much stood unread for too long.', 408, true),

@@ -87,6 +87,18 @@ function isHost(text: string): boolean {
   return isDomainName(text) || isIpv4(text) || isIpv6(text)
 }
 
+export interface ParentRule {
+  /** Of the domains that are looked up there. */
+  readonly pattern: string
+  readonly parent: string
+}
+
+/** Pattern and parent of `*.lenore.org=poe.net`; `poe.net` alone is the parent for all. `undefined`: the text is neither. */
+export function findParentRule(text: string): ParentRule | undefined {
+  const [, pattern = '*', parent = ''] = /^(?:([a-z0-9.*-]+)=)?([a-z0-9.-]+)$/.exec(text) ?? []
+  return isDomainName(parent) ? { pattern, parent } : undefined
+}
+
 /** True for letters, digits and hyphens in lower case, dots between labels; never for something like an IPv4 address. */
 export function isDomainName(text: string): boolean {
   if (text.length > 253) return false
@@ -145,6 +157,10 @@ export const formats = {
   'domain-pattern': {
     expected: 'a domain name in lower case with * for any part, like *.lenore.org',
     test: text => /^[a-z0-9.*-]+$/.test(text),
+  },
+  parent: {
+    expected: 'a domain, or a pattern and a domain, like poe.net or *.lenore.org=poe.net',
+    test: text => findParentRule(text) !== undefined,
   },
   'origin-or-empty': {
     expected: 'empty, or an origin like https://poe.net, without path, slash at the end or default port',

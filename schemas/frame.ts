@@ -132,7 +132,7 @@ export const describeOutcomes = ['stored', 'duplicate', 'queued', 'refused', 'ab
 export type DescribeOutcome = (typeof describeOutcomes)[number]
 
 /** What became of a request. `absent` only the owner's domain may say. */
-export const requestOutcomes = ['found', 'absent', 'unreachable', 'refused', 'busy'] as const
+export const requestOutcomes = ['found', 'absent', 'looking', 'unreachable', 'refused', 'busy'] as const
 export type RequestOutcome = (typeof requestOutcomes)[number]
 
 const outcome = Type.String({ pattern: '^[a-z]+$', maxLength: 32 })
@@ -146,6 +146,8 @@ export const answerFrame = frame({
   outcome,
   ...failure,
   results: Type.Optional(Type.Array(result, { maxItems: limits.recipients })),
+  /** Unix ms at which the home of what was found said so. */
+  asOf: Type.Optional(versionNumber),
   id: Type.Optional(objectIdText),
   version: Type.Optional(versionNumber),
   contacts: Type.Optional(Type.Array(contact, { maxItems: limits.contacts })),

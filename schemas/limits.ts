@@ -24,6 +24,7 @@ export const limits = {
   recipients: 1000,
   contacts: 8,
   hops: 16,
+  parentsDeep: 8,
   patterns: 1000,
 
   pageObjects: 100,
@@ -50,6 +51,13 @@ export const limits = {
   datagramsPerSecond: 20,
   datagramsBurst: 200,
   datagramsInAll: 2000,
+  lookingMs: 2 * secondMs,
+  parentCacheMs: 2 * secondMs,
+  parentRestMs: minuteMs,
+  parentPingMs: 30 * secondMs,
+  parentPongMs: 15 * secondMs,
+  frontMs: 10 * minuteMs,
+  forDomains: 16,
   restMs: 10 * minuteMs,
 
   clockSkewMs: 300 * secondMs,

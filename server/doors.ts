@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { FileBlobs } from '../objects/blobs.ts'
 import { noteUse } from '../objects/cached.ts'
 import type { DomainKeys } from '../objects/seal.ts'
+import { createStandsFor } from '../routing/ancestry.ts'
 import { createElder } from '../routing/elder.ts'
+import type { Family } from '../routing/family.ts'
 import { createNote } from '../routing/ladder.ts'
 import { createLookup, type Lookup, type LookupPorts } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
@@ -44,6 +46,8 @@ export interface DoorsPorts {
   readonly reach: Reach
   readonly routes: Routes
   readonly askByDatagram: AskByDatagram
+  /** Parents and children. */
+  readonly family: Family
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -72,7 +76,21 @@ export interface Doors {
 }
 
 export async function createDoors(ports: DoorsPorts): Promise<Doors> {
-  const { core, config, kinds, keys, reach, rates, disk, as: first, isIsland, followMs, log, telling } = ports
+  const {
+    core,
+    config,
+    kinds,
+    keys,
+    reach,
+    family,
+    rates,
+    disk,
+    as: first,
+    isIsland,
+    followMs,
+    log,
+    telling,
+  } = ports
   const { clock, database, hints, store, accounts } = core
   const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
   const blobs = await FileBlobs.open(join(config.data, 'blobs'), telling.onBlobDamaged)
@@ -92,6 +110,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     keys,
     reach,
     askByDatagram: ports.askByDatagram,
+    family,
     clock,
     as: first,
     isOwnDomain: domain => accounts.isOwnDomain(domain),
@@ -122,6 +141,8 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     accounts,
     sight,
     lookup,
+    isChild: domain => family.isChild(domain),
+    standsFor: createStandsFor(lookup, domain => accounts.isOwnDomain(domain)),
     findView,
     findContacts: createFindContacts(config.listen.contacts),
     revealBlob: (sought, inquiry, by) => revealBlob(sought, inquiry, by),

@@ -7,19 +7,28 @@ import { join } from 'node:path'
 import type { Clock } from '../objects/clock.ts'
 import { keyOf, listOf } from '../objects/layout.ts'
 import type { Store } from '../objects/store.ts'
+import { noteFront, parentsOf } from '../routing/ancestry.ts'
 import { createBreaker } from '../routing/breaker.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
+import { createFamily } from '../routing/family.ts'
 import { createGuard } from '../routing/guard.ts'
-import { createNote } from '../routing/ladder.ts'
+import { createNote, type Note } from '../routing/ladder.ts'
 import type { Dial } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
 import { createRoutes } from '../routing/routes.ts'
 import { createAskByDatagram } from '../routing/udp.ts'
-import { FmtpError } from '../schemas/failures.ts'
-import { findEndpoint } from '../schemas/formats.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { findEndpoint, findParentRule } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
+import {
+  type Domain,
+  domainOf,
+  isAddressName,
+  makeObjectId,
+  type ObjectId,
+  ownerOf,
+} from '../schemas/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
@@ -38,6 +47,7 @@ import { Courier } from './delivery/courier.ts'
 import { createDirect } from './delivery/direct.ts'
 import { greetPeers } from './delivery/greeting.ts'
 import { sorts } from './delivery/outbox.ts'
+import { type LinkedPeer, ParentLinks } from './delivery/parent-links.ts'
 import { createRates } from './delivery/rates.ts'
 import { Received } from './delivery/received.ts'
 import { Refusals } from './delivery/refusals.ts'
@@ -97,12 +107,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const [first] = domains.keys()
     if (first === undefined) throw new FmtpError('FMTP_CONFIG', 'no domain')
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
+    const parentRules = config.parents.flatMap(text => findParentRule(text) ?? [])
+    const parents = [...new Set(parentRules.map(({ parent }) => parent as Domain))]
     for (const domain of domains.keys()) {
       const { objectBytes, frameBytes, recipients } = config.limits
       const facts = {
         limits: { objectBytes, frameBytes, recipients },
         software: options.software.name,
         softwareVersion: options.software.version,
+        parents,
       }
       await ensureServerObject(domain, facts, { store, accounts, clock })
     }
@@ -143,6 +156,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       connectionsPerHost: config.limits.connectionsPerHost,
       connections: config.limits.connections,
       idleMs: config.limits.idleMs,
+      // Over these is reached what can not be called.
+      keeps: name =>
+        parents.includes(name as Domain) || (!isAddressName(name) && family.isChild(name as Domain)),
       isKnown,
       isExempt: remote => rates.isExempt(remote),
       refuse: (limit, who, retryAfterMs) => rates.refuse(limit, who, retryAfterMs),
@@ -159,10 +175,27 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       calls.run(outerSignal, async signal => {
         const { host, address, port, to, as } = target
         const channel = await dialChannel(target, { note, signal, ca })
-        return note.step('hello', { as: to, host, address, port }, () =>
-          Session.call(channel, sessionPorts, { as: as as Domain, to, host: hostPort(host, port), signal }),
+        const session = await note.step('hello', { as: to, host, address, port }, () =>
+          Session.call(channel, sessionPorts, {
+            as: as as Domain,
+            to,
+            host: hostPort(host, port),
+            mayBeFront: !isAddressName(to),
+            signal,
+          }),
         )
+        if (session.name !== to && !isAddressName(to)) await checkFront(session, to as Domain, note)
+        return session
       })
+    /** Who answers for another domain is that domain's parent, or goes. */
+    async function checkFront(session: Session, domain: Domain, note: Note): Promise<void> {
+      try {
+        await noteFront(session, domain, note, { keys, kinds, clock })
+      } catch (thrown) {
+        session.close(toFmtpError(thrown))
+        throw thrown
+      }
+    }
     const roundTrips = createRoundTrips()
     const routes = createRoutes(clock)
     const guard = createGuard({ allow: config.guard.allow, clock })
@@ -187,6 +220,28 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       random: Math.random,
       isIsland,
     })
+    const uplinks = closing.use(
+      new ParentLinks({
+        parents: isIsland ? [] : parents,
+        names: [...domains.keys()],
+        clock,
+        random: Math.random,
+        call: async (parent, as) => {
+          const onStep = telling.onStep('parent')
+          const note = createNote('domain', { clock, onStep: step => onStep(parent, step) })
+          return (await reach.domain(parent, as, note, true)) as LinkedPeer
+        },
+        onEvent,
+      }),
+    )
+    const family = createFamily({
+      rules: parentRules,
+      children: config.children,
+      uplinks,
+      isOwnDomain: domain => accounts.isOwnDomain(domain),
+      findOpen: domain => connections.findAny(domain),
+      findParentsOf: domain => parentsOf(store.findObject(makeObjectId('server', domain))),
+    })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
       core,
@@ -196,6 +251,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       reach,
       routes,
       askByDatagram,
+      family,
       rates,
       disk,
       as: first,
@@ -288,6 +344,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       publish,
       reveal,
       hosts: ownHosts(config),
+      findFront: domain => (family.isChild(domain) ? (family.findBelow(domain)?.as ?? first) : undefined),
       window: { frames: config.limits.windowFrames, bytes: config.limits.windowBytes },
       frameBytes: config.limits.frameBytes,
       liveness,
@@ -420,6 +477,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         }),
       ),
     )
+    uplinks.start()
     if (!isIsland) {
       const note = (domain: Domain) =>
         createNote('domain', { clock, onStep: step => telling.onStep('greet')(domain, step) })

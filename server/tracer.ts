@@ -5,19 +5,22 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '../objects/clock.ts'
 import type { Store } from '../objects/store.ts'
+import { noteFront } from '../routing/ancestry.ts'
 import { createBreaker } from '../routing/breaker.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'
+import { noFamily } from '../routing/family.ts'
 import { createGuard } from '../routing/guard.ts'
 import type { Step } from '../routing/ladder.ts'
-import { createLookup, type LookupPorts, type Sought, soughtId } from '../routing/lookup.ts'
+import { createLookup, type LookupPorts } from '../routing/lookup.ts'
 import type { Dial, Peers } from '../routing/peer.ts'
 import { createReach } from '../routing/reach.ts'
 import type { Resolver } from '../routing/resolver.ts'
 import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
 import { createRoutes, type Routes } from '../routing/routes.ts'
+import { type Sought, soughtId } from '../routing/sought.ts'
 import { onceEach, type Traced, trace } from '../routing/trace.ts'
 import type { FmtpError } from '../schemas/failures.ts'
-import { type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
+import { type Domain, domainOf, isAddressName, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'
@@ -119,13 +122,16 @@ function compose(ports: TracerPorts, { caller, sought, onStep, signal, probes }:
     const { host, address, port, to } = target
     const over = AbortSignal.any([attempt, signal])
     const channel = await dialChannel(target, { note, signal: over, ca })
-    return note.step('hello', { as: to, host, address, port }, async () => {
+    const mayBeFront = !isAddressName(to)
+    const probe = await note.step('hello', { as: to, host, address, port }, async () => {
       const where = hostPort(host, port)
-      const asked = { caller, to, host: where, keys, nowMs: clock.now(), signal: over }
-      const probe = await Probe.call(channel, asked)
-      probes.push(probe)
-      return probe
+      const asked = { caller, to, host: where, mayBeFront, keys, nowMs: clock.now(), signal: over }
+      const called = await Probe.call(channel, asked)
+      probes.push(called)
+      return called
     })
+    if (mayBeFront && probe.name !== to) await noteFront(probe, to as Domain, note, { keys, kinds, clock })
+    return probe
   }
   const reach = onceEach(
     createReach({
@@ -144,6 +150,8 @@ function compose(ports: TracerPorts, { caller, sought, onStep, signal, probes }:
   )
   const lookupPorts: LookupPorts = {
     ...(running?.lookupPorts ?? aloneLookup({ store, kinds, clock, domains })),
+    // Parents and children are asked over the connections that there are; a parent that is slow does not rest for it.
+    family: { ...(running?.lookupPorts.family ?? noFamily), rest: () => undefined },
     keys,
     reach,
     // A guest calls in no name; this one only tells calls apart.

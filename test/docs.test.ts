@@ -341,7 +341,7 @@ const broken: readonly (readonly [
   ['another temporary failure', '| yes | no | 507 |', '| no | no | 507 |', compareFailures],
   ['a failure that is left out', /^\| `FMTP_QUOTA`.*\n/m, '', compareFailures],
   ['another limit', '| `helloMs` | 10000 |', '| `helloMs` | 5000 |', compareLimits],
-  ['a limit that is not there', '| `hops` |', '| `jumps` |', compareLimits],
+  ['a limit that is not there', '| `hops` | 16 |', '| `jumps` | 16 |', compareLimits],
   ['a frame without its verb', '"verb": "goodbye", ', '', findBadExamples],
   ['a frame of the wrong type', '"re": 1,', '"re": "1",', findBadExamples],
   ['an object of the wrong shape', '"registration": "closed"', '"registration": "shut"', findBadExamples],

@@ -23,6 +23,8 @@ export interface Inquiry {
   readonly request: RequestFrame
   /** Hands over one object for this request, and gives how many characters that took. */
   describe(query: DescribeQuery): number
+  /** Says that the answer takes longer; it comes under the same number. */
+  looking(): void
   /** Resolves when the asker has read most of what was sent. */
   drained(): Promise<void>
   /** Aborted when the asker ends the follow or the connection closes. */
@@ -49,6 +51,8 @@ interface Pending {
   readonly bytes: number
   readonly sentAtMs: number
   isAnswered: boolean
+  /** It was told that the answer takes longer. */
+  readonly isLooking: boolean
 }
 
 export class Pairing {
@@ -194,6 +198,7 @@ export class Pairing {
         bytes: text.length,
         sentAtMs: Date.now(),
         isAnswered: false,
+        isLooking: false,
       })
       this.#ports.send(text)
     })
@@ -205,10 +210,19 @@ export class Pairing {
     if (pending === undefined && frame.re <= this.#lastN) return
     if (pending === undefined) throw new FmtpError('FMTP_UNEXPECTED_ANSWER', `re ${frame.re}`)
     const { verb: _, re, ...answer } = frame
+    if (answer.outcome === 'looking' && !pending.isAnswered) return this.#await(re, pending)
     if (!pending.isAnswered) this.#release(pending)
     pending.isAnswered = true
     if (!pending.isFollow || answer.outcome !== 'found') this.#pending.delete(re)
     pending.resolve({ answer, describes: pending.describes })
+  }
+
+  /** Told that it takes longer: waits as long once more, and not without end. */
+  #await(n: number, pending: Pending): void {
+    if (pending.isLooking) return
+    // Pendings stand in the order of their times.
+    this.#pending.delete(n)
+    this.#pending.set(n, { ...pending, sentAtMs: Date.now(), isLooking: true })
   }
 
   #takeDescribed(frame: DescribeFrame, re: number): void {
@@ -231,6 +245,10 @@ export class Pairing {
           request,
           signal: controller.signal,
           drained: () => this.#ports.drained(),
+          looking: () => {
+            if (this.#closed === undefined && this.#answering.has(n))
+              this.#ports.send(encodeFrame({ verb: 'answer', re: n, outcome: 'looking' }))
+          },
           describe: query => {
             const text = encodeFrame({ verb: 'describe', re: n, ...query })
             this.#ports.send(text)

@@ -13,11 +13,13 @@ export interface ServerFacts {
   readonly limits: NonNullable<Server['limits']>
   readonly software: string
   readonly softwareVersion: string
+  /** Who stands for the domain besides itself (protocol §10.8). */
+  readonly parents: readonly string[]
 }
 
 export async function ensureServerObject(
   domain: Domain,
-  facts: ServerFacts,
+  { parents, ...facts }: ServerFacts,
   ports: { readonly store: Store; readonly accounts: Accounts; readonly clock: Clock },
 ): Promise<void> {
   const { store, accounts, clock } = ports
@@ -27,12 +29,14 @@ export async function ensureServerObject(
   const said = { domain, registration: 'closed', ...facts } as const
   if (
     before !== undefined &&
+    isSame(before.parents ?? [], parents) &&
     Object.entries(said).every(([name, value]) => isSame(before[name as keyof Server], value))
   )
     return
   const nowMs = clock.now()
   const unsealed: Unsealed<Server> = {
     ...said,
+    ...(parents.length === 0 ? {} : { parents: [...parents] }),
     createdAt: before?.createdAt ?? new Date(nowMs).toISOString(),
     id,
     kind: 'server',

@@ -8,7 +8,7 @@ import { BlockList } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import type { Config } from '../../schemas/config.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { findEndpoint, isIpv4 } from '../../schemas/formats.ts'
+import { findEndpoint, findParentRule, isIpv4 } from '../../schemas/formats.ts'
 import { checkConfig, formatPath, formatProblem, type Path, type Problem } from '../../schemas/validate.ts'
 import { findNearest } from './nearest.ts'
 import { readSyntax, type Trouble } from './syntax.ts'
@@ -106,6 +106,7 @@ interface Conflict {
 function findConflicts(config: Config): readonly Conflict[] {
   return [
     ...findTwins(config),
+    ...findOwnParents(config),
     ...findPlainHttp(config),
     ...findLoneHalves(config),
     ...findTightLimits(config),
@@ -118,6 +119,15 @@ function findTwins({ domain }: Config): Conflict[] {
     const first = names.indexOf(name)
     if (first === index) return []
     return [{ keys: ['domain', index, 'name'], text: `${name} is already domain[${first}]` }]
+  })
+}
+
+/** Nobody climbs higher by asking itself. */
+function findOwnParents({ domain, parents }: Config): Conflict[] {
+  return parents.flatMap((text, index) => {
+    const parent = findParentRule(text)?.parent
+    if (!domain.some(({ name }) => name === parent)) return []
+    return [{ keys: ['parents', index], text: `${parent} is a domain of this server` }]
   })
 }
 

@@ -1,6 +1,6 @@
 /**
  * The third door: an object or a list is asked for (protocol §9). What the asker may not see is absent to it; what is
- * not ours is looked up for our own users only.
+ * not ours is looked up for our own users and the servers of our children only.
  */
 import type { Clock } from '../../objects/clock.ts'
 import { maySee, type Sight } from '../../objects/disclosure.ts'
@@ -8,12 +8,22 @@ import { isLeftOut } from '../../objects/forum.ts'
 import type { Hints } from '../../objects/hints.ts'
 import type { Store } from '../../objects/store.ts'
 import { hasEnded } from '../../objects/version.ts'
-import { type Lookup, type Sought, soughtId } from '../../routing/lookup.ts'
+import type { StandsFor } from '../../routing/ancestry.ts'
+import type { Lookup, LookupOptions } from '../../routing/lookup.ts'
+import { type Sought, soughtId } from '../../routing/sought.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { singleKinds } from '../../schemas/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Address, domainOf, type Name, nonceOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import {
+  type Address,
+  type Domain,
+  domainOf,
+  type Name,
+  nonceOf,
+  type ObjectId,
+  ownerOf,
+} from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
@@ -30,6 +40,10 @@ export interface RevealPorts {
   readonly accounts: Accounts
   readonly sight: Sight
   readonly lookup: Lookup
+  /** A domain that this server looks up for. */
+  isChild(domain: Domain): boolean
+  /** Whether who proved one domain stands for another one too. */
+  readonly standsFor: StandsFor
   /** The view of a user of ours that all these viewers may have. */
   readonly findView: FindView
   readonly revealBlob: BlobReveal
@@ -86,24 +100,33 @@ export function createReveal(ports: RevealPorts): Reveal {
     const { request } = inquiry
     if (request.follow === true) throw new FmtpError('FMTP_NOT_OFFERED', 'following one object')
     const id = soughtId(sought)
-    const viewers = viewersOf(standing, request)
+    const hops = hopsOf(standing, request)
+    const loop = hops.find(hop => accounts.isOwnDomain(hop))
+    if (loop !== undefined) throw new FmtpError('FMTP_LOOP', `${loop} among ${hops}`)
+    const viewers = await viewersOf(standing, request)
     const here = findFor(id, viewers)
     const isOwn = accounts.isOwn(ownerOf(id))
-    const mayClimb = standing.role === 'client' && !isOwn && (request.effort ?? 'own') !== 'own'
+    const extent = isOwn ? 'here' : extentOf(standing, request, domainOf(ownerOf(id)))
     // A copy that was fetched or forwarded may be old: whoever may climb gets what the ladder says.
-    if (here !== undefined && !(mayClimb && request.effort === 'lookup' && mayBeOld(id, viewers)))
+    if (here !== undefined && (extent === 'here' || !mayBeOld(id, viewers)))
       return {
         ...found(inquiry, here),
         ...(isOwn && singleKinds.has(here.kind) ? contactsFor(standing) : {}),
         ...(await statesOf(here, standing)),
       }
     if (isOwn) return absent()
-    if (!mayClimb || request.effort === 'cache')
-      return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
-    const outcome = await ports.lookup(sought)
+    if (extent === 'here') return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
+    if (extent !== 'below' && hops.length > limits.parentsDeep) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
+    const looking = ports.lookup(sought, { hops, ...(extent === 'all' ? {} : { extent }) })
+    const outcome = await telling(looking, inquiry)
     // The ladder serves the whole house; this asker sees what is public or theirs.
-    if (outcome.outcome === 'found' && maySee(outcome.object, viewers, sight))
-      return found(inquiry, outcome.object)
+    if (outcome.outcome === 'found' && maySee(outcome.object, viewers, sight)) {
+      const asOf = ports.clock.now() - outcome.ageMs
+      return { ...found(inquiry, outcome.object), ...(standing.role === 'server' ? { asOf } : {}) }
+    }
+    // A child is asked for what is public: of anything else that says nothing.
+    if (extent === 'below' && viewers.length > 0)
+      return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
     if (outcome.outcome !== 'unreachable') return absent()
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
   }
@@ -112,6 +135,48 @@ export function createReveal(ports: RevealPorts): Reveal {
   function contactsFor({ remote }: Standing): Pick<Answer, 'contacts'> {
     const contacts = ports.findContacts(remote)
     return contacts.length === 0 ? {} : { contacts: [...contacts] }
+  }
+
+  /** Users that a session speaks for in a request (protocol §9.3). */
+  async function viewersOf(standing: Standing, request: RequestFrame): Promise<readonly string[]> {
+    if (standing.role === 'guest') return []
+    if (standing.role !== 'server') return [standing.name]
+    const named = (request.for ?? []) as readonly string[] as readonly Name[]
+    const domains = [...new Set(named.map(domainOf))]
+    if (domains.length > limits.forDomains)
+      throw new FmtpError('FMTP_NOT_ALLOWED', `for users of ${domains.length} domains`)
+    const stands = await Promise.all(domains.map(domain => ports.standsFor(standing.name, domain)))
+    return named.filter(viewer => stands[domains.indexOf(domainOf(viewer))] === true)
+  }
+
+  /**
+   * How far a request for somebody else's object goes: not at all, or to that part of the ladder. What is below us is
+   * asked for anybody, since nobody else may reach it (protocol §9.2).
+   */
+  function extentOf(
+    standing: Standing,
+    { effort = 'own' }: RequestFrame,
+    domain: Domain,
+  ): 'here' | 'all' | NonNullable<LookupOptions['extent']> {
+    const isOfChild = standing.role === 'server' && ports.isChild(standing.name)
+    if (effort === 'lookup' && (standing.role === 'client' || isOfChild)) return 'all'
+    if (effort === 'cache' && isOfChild) return 'cache'
+    return ports.isChild(domain) && !(standing.role === 'server' && standing.name === domain)
+      ? 'below'
+      : 'here'
+  }
+
+  /** Whoever waits long is told that it goes on. */
+  async function telling<T>(work: Promise<T>, inquiry: Inquiry): Promise<T> {
+    const over = new AbortController()
+    ports.clock.sleep(limits.lookingMs, over.signal).then(() => {
+      if (!over.signal.aborted) inquiry.looking()
+    })
+    try {
+      return await work
+    } finally {
+      over.abort()
+    }
   }
 
   /** An author learns what became of it at each recipient. */
@@ -153,26 +218,19 @@ export function createReveal(ports: RevealPorts): Reveal {
     if (blob !== undefined && id === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a blob needs an id')
     if (standing.role === 'guest') await ports.spendRequest(standing.remote)
     if (list?.of === 'outbox') return ports.pull(inquiry.request, standing)
-    if (list !== undefined) return revealList(list, inquiry, standing, viewersOf(standing, inquiry.request))
+    const viewers = await viewersOf(standing, inquiry.request)
+    if (list !== undefined) return revealList(list, inquiry, standing, viewers)
     if (blob !== undefined)
-      return ports.revealBlob({ blob, id: id as ObjectId }, inquiry, {
-        standing,
-        viewers: viewersOf(standing, inquiry.request),
-      })
+      return ports.revealBlob({ blob, id: id as ObjectId }, inquiry, { standing, viewers })
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)
   }
   return Object.assign(reveal, { findFor })
 }
 
-/** Users that a session speaks for in a request (protocol §9.3). */
-function viewersOf(standing: Standing, request: RequestFrame): readonly string[] {
-  switch (standing.role) {
-    case 'guest':
-      return []
-    case 'server':
-      return (request.for ?? []).filter(viewer => domainOf(viewer as Name) === standing.name)
-    default:
-      return [standing.name]
-  }
+/** The servers through which a question came, the one that asks among them in any case (protocol §10.7). */
+function hopsOf(standing: Standing, { hops = [] }: RequestFrame): readonly Domain[] {
+  if (standing.role !== 'server') return []
+  const named = hops as readonly string[] as readonly Domain[]
+  return named.includes(standing.name) ? named : [...named, standing.name]
 }

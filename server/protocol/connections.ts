@@ -56,10 +56,19 @@ export class Connections implements Peers {
    * where there is no other. Clients of ours are no peers.
    */
   find(name: Name, as: Domain): Peer | undefined {
+    return this.#findNewest(name, session => session.isOpen && session.as === as)
+  }
+
+  /** The same to whichever domain of ours. */
+  findAny(name: Name): Peer | undefined {
+    return this.#findNewest(name, session => session.isOpen)
+  }
+
+  #findNewest(name: Name, isMeant: (session: Session) => boolean): Peer | undefined {
     let newest: Peer | undefined
     let doubtful: Peer | undefined
     for (const session of this.#named.get(name) ?? []) {
-      if (!session.isOpen || session.as !== as) continue
+      if (!isMeant(session)) continue
       if (session.isDoubtful) doubtful = session
       else newest = session
     }

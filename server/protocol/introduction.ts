@@ -19,12 +19,16 @@ export interface Call {
   readonly to: Name
   /** For the log: `host:port` that was dialled. */
   readonly host: string
+  /** True: a parent that stands for `to` may answer; whether it does is for the caller to find out (protocol §10.8). */
+  readonly mayBeFront?: boolean
   /** Ends the call, when another host answered first or nobody wants it any more. */
   readonly signal: AbortSignal
 }
 
 export interface IntroductionPorts extends LoginPorts {
   readonly domains: ReadonlyMap<Domain, Pick<OwnDomain, 'domain' | 'current' | 'successors'>>
+  /** The domain of ours that answers a call to a child's domain. */
+  findFront(domain: Domain): Domain | undefined
   /** Host names that a WebSocket to us may be bound to. */
   readonly hosts: readonly string[]
   readonly window: { readonly frames: number; readonly bytes: number }
@@ -58,7 +62,7 @@ export class Introduction {
       ...(isNamed && isWebSocket ? { peerNonce: this.#nonce } : {}),
     })
     // A contact of a user may name the server of its domain, which answers for its users.
-    const own = this.#ports.domains.get(domainOf((hello.to ?? '') as Name))
+    const own = this.#findCalled((hello.to ?? '') as Name, isNamed)
     if (own === undefined) throw new FmtpError('FMTP_NOT_MINE', `to ${hello.to}`)
     // A session that is filed under a name keeps it.
     if (before !== undefined && hello.as !== before) {
@@ -88,6 +92,16 @@ export class Introduction {
     return { standing, reply }
   }
 
+  /** A child is called by other servers alone: a client of it logs in at its own. */
+  #findCalled(to: Name, isNamed: boolean) {
+    const { domains } = this.#ports
+    const domain = domainOf(to)
+    const own = domains.get(domain)
+    if (own !== undefined || !isNamed || isAddressName(to)) return own
+    const front = this.#ports.findFront(domain)
+    return front === undefined ? undefined : domains.get(front)
+  }
+
   /** Our own hello to whom we called; it answers the other side's nonce where that spoke first. */
   open(call: Call, peerNonce: string | undefined): HelloFrame {
     const own = this.#ports.domains.get(call.as)
@@ -113,7 +127,9 @@ export class Introduction {
   async takeReply(hello: HelloFrame, call: Call): Promise<Standing> {
     // A user may be answered for by its domain, whose server a contact can name.
     const name = (hello.as ?? call.to) as Name
-    const as = name === domainOf(call.to) ? name : call.to
+    const isFront =
+      call.mayBeFront === true && !isAddressName(name) && !this.#ports.domains.has(name as Domain)
+    const as = name === domainOf(call.to) || isFront ? name : call.to
     const { binding, remote } = this.#channel
     checkHello(hello, { role: 'answers', as, to: [call.as], peerNonce: this.#nonce, bindings: [binding] })
     await proveName(hello, name, this.#ports.keys, this.#ports.clock.now())

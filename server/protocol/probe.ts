@@ -8,7 +8,7 @@ import type { Peer } from '../../routing/peer.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/names.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { decodeFrame, encodeFrame } from '../../wire/codec.ts'
 import { checkHello, composeHello } from '../../wire/hello.ts'
@@ -29,6 +29,8 @@ export interface ProbeCall {
   readonly to: Name
   /** `host:port` that was dialled. */
   readonly host: string
+  /** True: a parent that stands for `to` may answer; whether it does is for the caller to find out (protocol §10.8). */
+  readonly mayBeFront?: boolean
   readonly keys: DomainKeys
   readonly nowMs: number
   readonly signal: AbortSignal
@@ -141,11 +143,13 @@ export class Probe implements Peer {
   }
 
   /** As a session does (protocol §5.4): a user may be answered for by its domain. */
-  async #believe(hello: HelloFrame, { caller, to, keys, nowMs }: ProbeCall): Promise<void> {
+  async #believe(hello: HelloFrame, call: ProbeCall): Promise<void> {
+    const { caller, to, mayBeFront = false, keys, nowMs } = call
     const name = (hello.as ?? to) as Name
+    const isFront = mayBeFront && !isAddressName(name)
     checkHello(hello, {
       role: 'answers',
-      as: name === domainOf(to) ? name : to,
+      as: name === domainOf(to) || isFront ? name : to,
       ...(caller === undefined ? {} : { to: [caller.domain], bindings: [this.#channel.binding] }),
       peerNonce: this.#nonce,
     })

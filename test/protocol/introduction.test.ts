@@ -31,6 +31,7 @@ describe('a call', () => {
   function introduction(): Introduction {
     const ports: Omit<IntroductionPorts, 'accounts' | 'spendTry'> = {
       domains: new Map<Domain, typeof own>([[poe, own]]),
+      findFront: () => undefined,
       hosts: [],
       window: { frames: 1, bytes: 1024 },
       keys: { find: async () => [domainKeyOf('hand', lenore.pair.jwk)] },

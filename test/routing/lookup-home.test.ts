@@ -62,7 +62,8 @@ describe('lookup, by what the home answers', () => {
       kinds: coreKinds,
       keys: { find: async () => keys },
       reach: {
-        domain: async () => {
+        domain: async () => home,
+        front: async () => {
           if (reachError !== undefined) throw reachError
           return home
         },

@@ -83,7 +83,7 @@ describe('parseConfig', () => {
       udp: 1,
     }
     assert.deepEqual(checkConfig(given).problems.map(formatProblem), [
-      'udp: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block',
+      'udp: unknown key; known here: data, kinds, domain, parents, children, listen, http, dns, guard, tls, log, limits, block',
       'http.behindProxy: expected true or false, found "true"',
       'http.maxConnections: expected a whole number, 1 to 1000000, found "1"',
     ])
@@ -210,6 +210,10 @@ describe('formats', () => {
     'a-labels': [
       ['poe.net', 'xn--nxasmq6b.net'],
       ['Poe.net', 'poe.net.', 'edgar@poe.net'],
+    ],
+    parent: [
+      ['poe.net', '*=poe.net', '*.lenore.org=poe.net'],
+      ['', '*', 'poe.net=', '=poe.net', 'Poe.net', 'lenore.org = poe.net', 'poe.net=*', '10.0.0.1'],
     ],
     name: [
       ['edgar@poe.net', 'poe.net'],

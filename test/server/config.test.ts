@@ -32,7 +32,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'an unknown table',
     `${poe}\n[gaurd]\nallow = []`,
     [
-      '4: gaurd: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block; did you mean guard?',
+      '4: gaurd: unknown key; known here: data, kinds, domain, parents, children, listen, http, dns, guard, tls, log, limits, block; did you mean guard?',
     ],
   ],
   [
@@ -54,7 +54,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'an unknown quoted key',
     `"d.a\\u0074a" = ""\n${poe}`,
     [
-      '1: "d.ata": unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block; did you mean data?',
+      '1: "d.ata": unknown key; known here: data, kinds, domain, parents, children, listen, http, dns, guard, tls, log, limits, block; did you mean data?',
     ],
   ],
   [
@@ -180,7 +180,7 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'several at once, by line',
     `nothing = 1\n${poe}[log]\nformat = "xml"\nlevel = 3`,
     [
-      '1: nothing: unknown key; known here: data, kinds, domain, listen, http, dns, guard, tls, log, limits, block',
+      '1: nothing: unknown key; known here: data, kinds, domain, parents, children, listen, http, dns, guard, tls, log, limits, block',
       '5: log.format: expected one of auto, json, pretty, found "xml"',
       '6: log.level: expected one of trace, debug, info, warn, error, found 3',
     ],
@@ -190,6 +190,18 @@ const mistakes: readonly (readonly [name: string, text: string, lines: readonly 
     'a domain twice',
     `${poe}${poe}[[domain]]\nname = "lenore.org"`,
     ['4: domain[1].name: poe.net is already domain[0]'],
+  ],
+  [
+    'a parent that is its own domain, and one that is none',
+    `parents = ["lenore.org", "*.lenore.org=poe.net"]\n${poe}`,
+    ['1: parents[1]: poe.net is a domain of this server'],
+  ],
+  [
+    'a parent without a name',
+    `parents = ["*.lenore.org="]\n${poe}`,
+    [
+      '1: parents[0]: expected a domain, or a pattern and a domain, like poe.net or *.lenore.org=poe.net, found "*.lenore.org="',
+    ],
   ],
   [
     'plain HTTP for the world',
@@ -301,6 +313,8 @@ describe('config', () => {
       data: join(folder, 'data'),
       kinds: '',
       domain: [{ name: 'poe.net' }],
+      parents: [],
+      children: [],
       listen: { tcp: ['127.0.0.1:3687'], http: ['127.0.0.1:8080'], udp: [], contacts: [], hosts: [] },
       http: {
         behindProxy: false,

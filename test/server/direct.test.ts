@@ -36,6 +36,7 @@ describe('reachDirect', () => {
       },
       reach: {
         domain: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
+        front: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
         contacts: async () => {
           if (device === undefined) throw new FmtpError('FMTP_CONNECT_FAILED')
           return device

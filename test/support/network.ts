@@ -34,6 +34,11 @@ export interface ServerChoices {
   /** True: it takes datagrams too. */
   readonly udp?: boolean
   readonly dns?: Readonly<Record<string, boolean>>
+  /** Its parents, and patterns of its children. */
+  readonly parents?: readonly string[]
+  readonly children?: readonly string[]
+  /** Networks that it may dial. Default: all of a test. */
+  readonly allow?: readonly string[]
   /** Port of TCP; SRV names it. Default: any that is free. */
   readonly port?: number
   /** `listen.contacts`. */
@@ -78,6 +83,7 @@ export class Network implements AsyncDisposable {
   readonly clock = new MovableClock()
   readonly #servers = new Map<string, TestServer>()
   readonly #sites = new Map<string, Site>()
+  readonly #reserved = new Map<string, string>()
   readonly #certificate: Certificate
   #lastHost = 10
 
@@ -97,11 +103,19 @@ export class Network implements AsyncDisposable {
     )
   }
 
+  /** The address that a domain's server has, or will have. */
+  addressOf(domain: string): string {
+    const known = this.#sites.get(domain)?.address ?? this.#reserved.get(domain)
+    const address = known ?? `127.77.2.${++this.#lastHost}`
+    this.#reserved.set(domain, address)
+    return address
+  }
+
   /** Writes the config of a server; the same folder again when it was here before. */
   site(domain: string, choices: ServerChoices = {}): Site {
     const before = this.#sites.get(domain)
     const folder = before?.folder ?? mkdtempSync(join(tmpdir(), 'fmtp-test-'))
-    const address = before?.address ?? `127.77.2.${++this.#lastHost}`
+    const address = this.addressOf(domain)
     const file = join(folder, 'fmtp.conf')
     writeFileSync(file, configText(domain, address, this.zone.server, choices))
     mkdirSync(join(folder, 'kinds'), { recursive: true })
@@ -260,6 +274,8 @@ function configText(domain: string, address: string, nameServer: string, choices
       .join('')
   return `data = "data"
 kinds = "${choices.kinds === undefined ? '' : 'kinds'}"
+parents = ${JSON.stringify(choices.parents ?? [])}
+children = ${JSON.stringify(choices.children ?? [])}
 [[domain]]
 name = "${domain}"
 ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]
@@ -271,7 +287,7 @@ contacts = ${JSON.stringify(choices.contacts ?? [])}
 [dns]
 servers = ["${nameServer}"]
 ${table(choices.dns ?? {})}[guard]
-allow = ["127.77.0.0/16"]
+allow = ${JSON.stringify(choices.allow ?? ['127.77.0.0/16'])}
 [log]
 level = "error"
 format = "json"

@@ -1,0 +1,102 @@
+/**
+ * The rungs that go through a parent (protocol §10.2, §10.7): what it has, and what it finds. It can leave out, and it can
+ * not forge: an object is believed by its seal alone, and its "no" is a miss.
+ */
+import type { Clock } from '../objects/clock.ts'
+import { FmtpError } from '../schemas/failures.ts'
+import { limits } from '../schemas/limits.ts'
+import type { Domain, ObjectId } from '../schemas/names.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import type { Kinds } from '../schemas/parse-object.ts'
+import type { Reply, RequestQuery } from '../wire/pairing.ts'
+import type { Family } from './family.ts'
+import type { Note, Rung } from './ladder.ts'
+import { type Sought, takeReply } from './sought.ts'
+
+export interface ParentRungPorts<T> {
+  readonly family: Family
+  readonly kinds: Kinds
+  readonly clock: Clock
+  /** Verifies and keeps what came; `asOfMs`: when its home said so. `undefined`: its home said something else since. */
+  keep(object: FmtpObject, note: Note, asOfMs: number): Promise<T | undefined>
+}
+
+export interface ParentQuery {
+  readonly id: ObjectId
+  readonly sought: Sought
+  /** The domain whose object it is. */
+  readonly domain: Domain
+  readonly effort: 'cache' | 'lookup'
+  /** Through whom the question came here. */
+  readonly hops: readonly Domain[]
+  /** Nothing counts that its home said longer ago, ms. */
+  readonly agesMost: number
+}
+
+export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Rung<T> {
+  const { id, sought, domain, effort, hops, agesMost } = query
+  const { family, clock } = ports
+  return {
+    name: `parent ${effort}`,
+    async climb(note) {
+      const parent = family.findParent(domain)
+      if (parent === undefined) return undefined
+      if (hops.includes(parent)) {
+        // What came from there does not go back; only who has nobody else to ask says so.
+        if (effort === 'cache') return undefined
+        note.add('ask', 'FMTP_LOOP', { ...sought, parent, hops })
+        throw new FmtpError('FMTP_LOOP', `${parent} is among ${hops}`)
+      }
+      const peer = await within(family.reach(parent, note), limits.connectMs, clock)
+      const path = nextHops(hops, peer.as)
+      const found = await note.step('request', { ...sought, parent, effort }, async () => {
+        const asking = peer.request({ ...sought, effort, hops: path } as RequestQuery)
+        const reply = effort === 'cache' ? await quick(asking, parent) : await asking
+        return takeFromParent(reply)
+      })
+      return found && ports.keep(found.object, note, found.asOfMs)
+    },
+  }
+
+  /** A cache answers at once, or is none. */
+  async function quick(asking: Promise<Reply>, parent: Domain): Promise<Reply> {
+    try {
+      return await within(asking, limits.parentCacheMs, clock)
+    } catch (thrown) {
+      if (thrown instanceof FmtpError && thrown.code === 'FMTP_TIMEOUT') family.rest(parent)
+      throw thrown
+    }
+  }
+
+  function takeFromParent(reply: Reply): { object: FmtpObject; asOfMs: number } | undefined {
+    const { outcome, code, asOf } = reply.answer
+    if (outcome === 'unreachable' && code === 'FMTP_NOT_HERE') return undefined
+    // Undefined where it says absent, which is no more than that it has nothing.
+    const object = takeReply(reply, id, ports.kinds)
+    const nowMs = clock.now()
+    // Without a word about its age it is not fresh, and counts from now on.
+    const asOfMs = Math.min(asOf ?? nowMs - limits.userFreshMs, nowMs)
+    return object === undefined || nowMs - asOfMs > agesMost ? undefined : { object, asOfMs }
+  }
+}
+
+/** The hops of a question that goes on. @throws {FmtpError} FMTP_TOO_FAR */
+export function nextHops(hops: readonly Domain[], as: Domain): Domain[] {
+  if (hops.length >= limits.hops) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
+  return [...hops, as]
+}
+
+/** @throws {FmtpError} FMTP_TIMEOUT */
+async function within<T>(work: Promise<T>, ms: number, clock: Clock): Promise<T> {
+  const over = new AbortController()
+  const late = clock.sleep(ms, over.signal).then(() => {
+    throw new FmtpError('FMTP_TIMEOUT', `nothing in ${ms} ms`)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    late.catch(() => undefined)
+    work.catch(() => undefined)
+    over.abort()
+  }
+}
