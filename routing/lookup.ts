@@ -230,15 +230,31 @@ export function createLookup(ports: LookupPorts): Lookup {
     return {
       name: 'below',
       async climb(note) {
-        const peer = family.findBelow(domainOf(ownerOf(id)))
-        if (peer === undefined) return undefined
-        const path = nextHops(hops, peer.as)
-        // It does not have it: it asks itself.
-        if (hops.includes(peer.name as Domain))
-          throw new FmtpError('FMTP_LOOP', `${peer.name} is among ${hops}`)
-        return { object: await ask(peer, { id, sought, note, hops: path, isTraced }), ageMs: 0 }
+        const domain = domainOf(ownerOf(id))
+        if (!family.isChild(domain)) return undefined
+        if (family.findBelow(domain) === undefined) {
+          note.add('connection', 'miss', { domain })
+          return undefined
+        }
+        const object = await askOver(
+          async () => requireBelow(domain),
+          peer => {
+            const path = nextHops(hops, peer.as)
+            // It does not have it: it asks itself.
+            if (hops.includes(peer.name as Domain))
+              throw new FmtpError('FMTP_LOOP', `${peer.name} is among ${hops}`)
+            return ask(peer, { id, sought, note, hops: path, isTraced })
+          },
+        )
+        return { object, ageMs: 0 }
       },
     }
+  }
+
+  function requireBelow(domain: Domain): Peer {
+    const peer = family.findBelow(domain)
+    if (peer === undefined) throw new FmtpError('FMTP_DISCONNECTED', `${domain} has no connection here`)
+    return peer
   }
 
   async function ask(

@@ -9,6 +9,7 @@ import type { Domain, ObjectId } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { Reply, RequestQuery } from '../wire/pairing.ts'
+import { askOver } from './asking.ts'
 import type { Family } from './family.ts'
 import type { Note, Rung } from './ladder.ts'
 import { type Sought, takeReply } from './sought.ts'
@@ -47,13 +48,17 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
         note.add('ask', 'FMTP_LOOP', { ...sought, parent, hops })
         throw new FmtpError('FMTP_LOOP', `${parent} is among ${hops}`)
       }
-      const peer = await within(family.reach(parent, note), limits.connectMs, clock)
-      const path = nextHops(hops, peer.as)
-      const found = await note.step('request', { ...sought, parent, effort }, async () => {
-        const asking = peer.request({ ...sought, effort, hops: path } as RequestQuery)
-        const reply = effort === 'cache' ? await quick(asking, parent) : await asking
-        return takeFromParent(reply)
-      })
+      const found = await askOver(
+        () => within(family.reach(parent, note), limits.connectMs, clock),
+        peer => {
+          const path = nextHops(hops, peer.as)
+          return note.step('request', { ...sought, parent, effort }, async () => {
+            const asking = peer.request({ ...sought, effort, hops: path } as RequestQuery)
+            const reply = effort === 'cache' ? await quick(asking, parent) : await asking
+            return takeFromParent(reply)
+          })
+        },
+      )
       return found && ports.keep(found.object, note, found.asOfMs)
     },
   }

@@ -121,7 +121,7 @@ async function climbContacts(
   const rungs: Rung<Peer>[] = [
     openRung(owner, open, as),
     ...recommendedRungs(contacts, { owner, as }, reach),
-    { name: 'domain', climb: note => reach.domain(domain, as, note, true) },
+    domainRung(domain, as, { reach, open }),
   ]
   const climbed = await climb(rungs, { clock, onStep, isThorough: true })
   const { found, trail: steps, rung, error } = climbed
@@ -145,6 +145,27 @@ function openRung(owner: Name, open: Peers, as: Domain): Rung<Peer> {
       }
       // That of the domain serves the rung of the domain.
       return open.find(owner, as)
+    },
+  }
+}
+
+/** Where it can not be called, what is brought goes over the connection that it opened itself. */
+function domainRung(
+  domain: Domain,
+  as: Domain,
+  { reach, open }: Pick<TracePorts, 'reach' | 'open'>,
+): Rung<Peer> {
+  return {
+    name: 'domain',
+    async climb(note) {
+      try {
+        return await reach.domain(domain, as, note, true)
+      } catch (thrown) {
+        const peer = open.find(domain, as)
+        if (peer === undefined) throw thrown
+        note.add('reuse', 'ok', { domain, host: peer.host })
+        return peer
+      }
     },
   }
 }

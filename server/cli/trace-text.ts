@@ -93,7 +93,15 @@ function tellDetail({ what, detail }: Step): string {
     parts.push(`${host} (${place(address, port)})`)
   else if (host !== undefined && port !== undefined) parts.push(place(host, port))
   else
-    for (const one of [about, name, what === 'key' ? detail.record : domain, id, address, host])
+    for (const one of [
+      about,
+      name,
+      what === 'key' ? detail.record : domain,
+      id,
+      address,
+      host,
+      detail.parent,
+    ])
       if (typeof one === 'string') parts.push(one)
   if (Array.isArray(answers) && answers.length > 0) parts.push(`= ${answers.join(' | ')}`)
   if (Array.isArray(addresses)) parts.push(`= ${addresses.join(', ')}`)
@@ -102,6 +110,7 @@ function tellDetail({ what, detail }: Step): string {
   if (typeof server === 'string') parts.push(`from ${server}`)
   if (typeof detail.version === 'string') parts.push(detail.version)
   if (typeof detail.ageMs === 'number') parts.push(`${tellAge(detail.ageMs)} old`)
+  if (what === 'front') parts.push(`by ${detail.by}`)
   if (what === 'hello' && typeof detail.as === 'string') parts.push(`to ${detail.as}`)
   return parts.join(' ')
 }
