@@ -14,6 +14,7 @@ import type { Note } from './ladder.ts'
 import type { Lookup } from './lookup.ts'
 import type { Peer } from './peer.ts'
 import { takeReply } from './sought.ts'
+import { within } from './within.ts'
 
 /** The parents that a domain names; none where that is not known. @throws {FmtpError} */
 export type FindParents = (domain: Domain) => Promise<readonly Domain[]>
@@ -59,7 +60,11 @@ export interface FrontPorts {
 async function requireFront(peer: Peer, domain: Domain, ports: FrontPorts): Promise<void> {
   const findParents: FindParents = async each => {
     const id = makeObjectId('server', each)
-    const reply = await peer.request({ address: each, effort: 'own' })
+    const reply = await within(
+      peer.request({ address: each, effort: 'own' }),
+      limits.frontAnswerMs,
+      ports.clock,
+    )
     // A child that is away has nobody to say so: that is no wrong peer.
     if (reply.answer.outcome === 'unreachable' || reply.answer.outcome === 'busy')
       throw new FmtpError('FMTP_UNREACHABLE', `${peer.name} does not have ${id}`)

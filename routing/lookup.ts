@@ -1,7 +1,7 @@
 /**
  * The lookup ladder (protocol §10.2): an address or id leads to its object. Local store and cache, the parent's cache, a
- * child, the domain itself, quickly or over a connection, the parent's lookup. Concurrent lookups of one name share one climb; a stale copy is served at once and
- * refreshed behind.
+ * child, the domain itself, quickly or over a connection, the parent's lookup. Concurrent lookups of one name share one
+ * climb; a stale copy is served at once and refreshed behind.
  */
 import type { Clock } from '../objects/clock.ts'
 import {

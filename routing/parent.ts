@@ -13,6 +13,7 @@ import { askOver } from './asking.ts'
 import type { Family } from './family.ts'
 import type { Note, Rung } from './ladder.ts'
 import { type Sought, takeReply } from './sought.ts'
+import { within } from './within.ts'
 
 export interface ParentRungPorts<T> {
   readonly family: Family
@@ -89,19 +90,4 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
 export function nextHops(hops: readonly Domain[], as: Domain): Domain[] {
   if (hops.length >= limits.hops) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
   return [...hops, as]
-}
-
-/** @throws {FmtpError} FMTP_TIMEOUT */
-async function within<T>(work: Promise<T>, ms: number, clock: Clock): Promise<T> {
-  const over = new AbortController()
-  const late = clock.sleep(ms, over.signal).then(() => {
-    throw new FmtpError('FMTP_TIMEOUT', `nothing in ${ms} ms`)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    late.catch(() => undefined)
-    work.catch(() => undefined)
-    over.abort()
-  }
 }

@@ -57,6 +57,7 @@ export const limits = {
   parentPingMs: 30 * secondMs,
   parentPongMs: 15 * secondMs,
   frontMs: 10 * minuteMs,
+  frontAnswerMs: 5 * secondMs,
   forDomains: 16,
   restMs: 10 * minuteMs,
 

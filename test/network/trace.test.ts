@@ -168,11 +168,11 @@ describe('fmtp trace', function () {
       name: 'another domain that answers in its place',
       async arrange(domain) {
         const as = raven.domain
-        const port = await listenTls(socket => answerHello(socket, as.name, as))
+        const port = await listenTls(socket => answerHello(socket, as.name, as, { hasNothing: true }))
         place(domain, port)
       },
       ...{ outcome: 'unreachable', code: 'FMTP_WRONG_PEER', mostMs: 2000 },
-      step: { what: 'hello', outcome: 'FMTP_WRONG_PEER' },
+      step: { what: 'front', outcome: 'FMTP_WRONG_PEER' },
     },
     {
       name: 'a hello that is cut in the middle',
@@ -544,11 +544,16 @@ function answerHello(
   socket: TLSSocket,
   as: string,
   { signer }: Pick<HandDomain, 'signer'>,
-  more: { readonly credential?: string } = {},
+  { hasNothing = false, ...more }: { readonly credential?: string; readonly hasNothing?: boolean } = {},
 ): void {
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk: string) => {
-    if (text.includes('\n')) return
+    if (text.includes('\n')) {
+      if (!hasNothing) return
+      const { n } = JSON.parse(chunk) as { n: number }
+      socket.write(`${JSON.stringify({ verb: 'answer', re: n, outcome: 'absent', code: 'FMTP_ABSENT' })}\n`)
+      return
+    }
     text += chunk
     if (!text.includes('\n')) return
     const frame = JSON.parse(text.slice(0, text.indexOf('\n'))) as { as?: string; nonce: string }
