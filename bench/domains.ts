@@ -2,7 +2,6 @@
  * To a hundred domains, which four processes serve: how many messages a second, whether domains whose servers are gone slow
  * down the others, and how long one message for a thousand people takes. Domains that are gone refuse, or never answer.
  */
-import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { Database } from '../objects/database.ts'
 import { createHints } from '../objects/hints.ts'
@@ -10,10 +9,11 @@ import { rangeOf } from '../objects/layout.ts'
 import { Store } from '../objects/store.ts'
 import { type Address, parseAddress } from '../schemas/names.ts'
 import { Arrivals, followBox, publish, type Sender, sendAll } from './arrivals.ts'
-import { Federation, port } from './federation.ts'
+import { Federation } from './federation.ts'
 import { type BenchOptions, type Figure, figure, median } from './figure.ts'
 import { measureVerifications } from './limits.ts'
 import { edgar } from './poe-and-lenore.ts'
+import { refusingAddress, Silent, silentAddress } from './silent.ts'
 
 const processes = 4
 const domainsOfEach = 25
@@ -23,8 +23,6 @@ const usersOfEach = 10
 const deadMost = domainsMost / 10
 const rounds = 3
 const messageFans = 5
-const silentAddress = '127.77.20.8'
-const refusingAddress = '127.77.20.9'
 
 const domains = Array.from({ length: domainsMost }, (_, at) => `d${String(at).padStart(2, '0')}.example`)
 const deadDomains = Array.from({ length: deadMost }, (_, at) => `dead${at}.example`)
@@ -187,37 +185,5 @@ class Counter {
         this.#onCount = resolve
       })
     }
-  }
-}
-
-/** Takes connections and never says a word. */
-class Silent implements AsyncDisposable {
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  #calls = 0
-
-  private constructor() {
-    this.#server = createServer(socket => {
-      this.#calls++
-      this.#sockets.add(socket)
-      socket.on('error', () => socket.destroy()).on('close', () => this.#sockets.delete(socket))
-    })
-  }
-
-  static listen(): Promise<Silent> {
-    const silent = new Silent()
-    return new Promise((resolve, reject) => {
-      silent.#server.once('error', reject).listen(port, silentAddress, () => resolve(silent))
-    })
-  }
-
-  /** @throws where nobody called: then nothing was measured */
-  check(): void {
-    if (this.#calls === 0) throw new Error('no domain that is gone was called')
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
-    await new Promise(resolve => this.#server.close(resolve))
   }
 }

@@ -30,6 +30,8 @@ export interface DeadDomain {
 export interface Plan {
   readonly hosts: readonly Host[]
   readonly dead?: readonly DeadDomain[]
+  /** Address of a host that these domains name before their own. */
+  readonly first?: { readonly domains: readonly string[]; readonly address: string }
   /** Node's own options for the servers. */
   readonly nodeArgs?: readonly string[]
 }
@@ -122,7 +124,7 @@ export class Federation implements AsyncDisposable {
   }
 
   async #serveZone(): Promise<void> {
-    const { hosts, dead = [] } = this.#plan
+    const { hosts, dead = [], first } = this.#plan
     const living = hosts.flatMap(({ name, address }) => {
       const records = this.end(name).process.output.matchAll(/^ {2}DNS {3}fmtpkey\.(\S+) TXT "(.*)"\n/gm)
       return [...records].map(([, domain = '', record = '']) => ({ domain, address, record }))
@@ -132,6 +134,8 @@ export class Federation implements AsyncDisposable {
       ({ domain, address, record }) =>
         `${domain} MX 10 mx.${domain}\nmx.${domain} A ${address}\nfmtpkey.${domain} TXT "${record}"\n`,
     )
+    for (const domain of first?.domains ?? [])
+      lines.push(`${domain} MX 5 first.${domain}\nfirst.${domain} A ${first?.address}\n`)
     const file = join(this.folder, 'zone')
     writeFileSync(file, lines.join(''))
     this.#zone = new Command({

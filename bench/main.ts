@@ -6,9 +6,10 @@ import { parseArgs } from 'node:util'
 import { deliver } from './deliver.ts'
 import { drain } from './drain.ts'
 import { type Bench, describeMachine, formatTable } from './figure.ts'
+import { routing } from './routing.ts'
 import { store } from './store.ts'
 
-const benches: Readonly<Record<string, Bench>> = { deliver, drain, store }
+const benches: Readonly<Record<string, Bench>> = { deliver, drain, routing, store }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
