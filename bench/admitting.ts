@@ -10,11 +10,12 @@ import { domainKeyOf } from '../routing/domain-key.ts'
 import { canonicalText, parseJson } from '../schemas/canonical.ts'
 import type { DescribeFrame } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'
-import { parseAddress, parseDomain } from '../schemas/names.ts'
+import { domainOf, parseAddress, parseDomain } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import { coreKinds } from '../schemas/parse-object.ts'
 import { type Core, openCore } from '../server/core.ts'
 import { type Admit, createAdmit } from '../server/exchange/admit.ts'
+import { createPassage } from '../server/exchange/passage.ts'
 import { createSight } from '../server/exchange/sight.ts'
 import { handDomain, handMessage, handUser } from '../test/support/hand.ts'
 import { readJws } from '../wire/jws.ts'
@@ -61,6 +62,16 @@ export class Admitting implements AsyncDisposable {
       boxBytes: Number.MAX_SAFE_INTEGER,
       isOwnDomain: domain => core.accounts.isOwnDomain(domain),
       believeOld: async () => undefined,
+      passage: createPassage({
+        store: core.store,
+        clock: systemClock,
+        relayBytes: limits.relayBytes,
+        isChild: () => false,
+        isParent: () => false,
+        standsFor: async () => false,
+        isOwnDomain: domain => core.accounts.isOwnDomain(domain),
+      }),
+      hearReport: () => Promise.reject(new Error('no reports here')),
       blockedDomains: [],
       spend: async () => undefined,
       objectBytes: limits.objectBytes,
@@ -79,7 +90,12 @@ export class Admitting implements AsyncDisposable {
 
   /** Takes all frames, so many at a time; admits a second. */
   async rate(texts: readonly string[], underWay: number): Promise<number> {
-    const standing = { role: 'server', name: parseDomain('poe.net'), remote: '127.0.0.1' } as const
+    const standing = {
+      role: 'server',
+      name: parseDomain('poe.net'),
+      as: domainOf(reader),
+      remote: '127.0.0.1',
+    } as const
     let next = 0
     const worker = async (): Promise<void> => {
       for (let text = texts[next++]; text !== undefined; text = texts[next++]) {

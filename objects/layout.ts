@@ -51,6 +51,8 @@
  *     told <list>                          number up to which authors were told of what is late
  *     retry <list> <due ms> <number>       an outbox entry that was put off, by the time of its next attempt
  *     due <domain>                         schedule of a domain that could not be reached
+ *     relayed <id> <domain>                what is passed on for a child or to one: whose room it takes, how many bytes
+ *     owed <unix ms> <id> <domain>         a relay has it, and has to say until then what became of it
  */
 
 const separator = ' '
@@ -112,10 +114,13 @@ export const keyOf = {
   retry: (list: ListName, dueAtMs: number, number: number) =>
     key('retry', list, padded(dueAtMs, msDigits), padded(number)),
   due: (domain: string) => key('due', domain),
+  relayed: (id: string, domain: string) => key('relayed', id, domain),
+  owed: (dueAtMs: number, id: string, domain: string) => key('owed', padded(dueAtMs, msDigits), id, domain),
 } as const
 
 /** Names of lists; each counts its own entries. */
-export type ListName = `${'public' | 'box' | 'thread' | 'outbox' | 'bulk' | 'cache' | 'blobs'} ${string}`
+export type ListName =
+  `${'public' | 'box' | 'thread' | 'outbox' | 'bulk' | 'cache' | 'blobs' | 'relay'} ${string}`
 
 export const listOf = {
   /** Public objects of an owner of ours, and of a forum the posts that it took; of a domain: its own and those of all its users. */
@@ -130,6 +135,8 @@ export const listOf = {
   bulk: (domain: string): ListName => `bulk ${domain}`,
   /** Has no entries, only bytes: the blobs that a user put here, or that came with objects which the user took first. */
   blobs: (address: string): ListName => `blobs ${address}`,
+  /** Has no entries, only bytes: what waits here to be passed on for a child or to one. */
+  relay: (child: string): ListName => `relay ${child}`,
   /** Has no entries, only bytes: what the cache of foreign objects takes. */
   cache: 'cache foreign' as ListName,
 } as const
@@ -197,6 +204,11 @@ export function entryOf(text: string): { readonly list: ListName; readonly numbe
 /** What was put off in a list until this time, the earliest first. */
 export function retriesUntil(list: ListName, nowMs: number): Range {
   return { gt: rangeOf('retry', list).gt, lt: key('retry', list, padded(nowMs + 1, msDigits)) }
+}
+
+/** What relays had to say until this time, the earliest first. */
+export function owedUntil(nowMs: number): Range {
+  return { gt: rangeOf('owed').gt, lt: key('owed', padded(nowMs + 1, msDigits)) }
 }
 
 /** The last part of a key. */

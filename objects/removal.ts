@@ -30,12 +30,14 @@ export async function leaveBox(store: Store, id: string, address: string): Promi
 
 /** True where somebody here has it on purpose: in a box, or among the favourites. */
 export async function isHeld(store: Store, id: string): Promise<boolean> {
-  for (const sort of ['boxed', 'kept'] as const)
-    if ((await store.database.scan(rangeOf(sort, id), { limit: 1 })).length > 0) return true
-  return false
+  return (await hasRow(store, 'boxed', id)) || hasRow(store, 'kept', id)
 }
 
-/** Removes an object with all that was written for it, unless somebody holds it. True where it is gone. */
+async function hasRow({ database }: Store, word: string, id: string): Promise<boolean> {
+  return (await database.scan(rangeOf(word, id), { limit: 1 })).length > 0
+}
+
+/** Removes an object with all that was written for it, unless somebody holds it or waits for it. True where it is gone. */
 export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   const { database } = store
   const leaving = keyOf.leaving(id)
@@ -43,7 +45,8 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   const before = store.findBefore(id)
   const change = newChange()
   change.dels.push(leaving)
-  if (before === undefined || (await isHeld(store, id))) {
+  const isNeeded = before !== undefined && ((await isHeld(store, id)) || (await hasRow(store, 'relayed', id)))
+  if (before === undefined || isNeeded) {
     await database.commit([{ ...change, isRelaxed: true }])
     return before === undefined
   }

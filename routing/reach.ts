@@ -38,6 +38,10 @@ export interface ReachPorts {
 }
 
 export interface Reach {
+  /** The open connection to a domain, or to who answers in its place. */
+  find(domain: Domain, as: Domain): Peer | undefined
+  /** Who answered in the place of a domain a while ago. */
+  findFront(domain: Domain, as: Domain): Name | undefined
   /**
    * `isScheduled`: an attempt that is made now and then in any case; others fail at once while the domain is held back.
    * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
@@ -163,19 +167,24 @@ export function createReach(ports: ReachPorts): Reach {
     }
   }
 
-  function findOpen(domain: Domain, as: Domain): Peer | undefined {
-    const open = ports.peers.find(domain, as)
-    const front = open === undefined ? fronts.get(`${as} ${domain}`) : undefined
-    return front === undefined || front.untilMs < ports.clock.now() ? open : ports.peers.find(front.name, as)
-  }
-
   const reach: Reach = {
+    find(domain, as) {
+      const open = ports.peers.find(domain, as)
+      const front = open === undefined ? reach.findFront(domain, as) : undefined
+      return front === undefined ? open : ports.peers.find(front, as)
+    },
+
+    findFront(domain, as) {
+      const front = fronts.get(`${as} ${domain}`)
+      return front === undefined || front.untilMs < ports.clock.now() ? undefined : front.name
+    },
+
     async domain(domain, as, note, isScheduled) {
       return requireItself(await reach.front(domain, as, note, isScheduled), domain)
     },
 
     front(domain, as, note, isScheduled = false) {
-      const open = findOpen(domain, as)
+      const open = reach.find(domain, as)
       if (open !== undefined) {
         note.add('reuse', 'ok', { domain, host: open.host })
         return Promise.resolve(open)

@@ -195,6 +195,12 @@ export const configSchema = Type.Object(
         1024 * 1024 * gib,
         'Room for objects of other domains that nobody here has in a box or among favourites, in bytes; the least recently used go first.',
       ),
+      relayBytes: count(
+        limits.relayBytes,
+        mib,
+        1024 * gib,
+        'Room for what waits here to be passed on for one child or to it, in bytes.',
+      ),
       blobBytes: count(limits.blobBytes, 64 * kib, 1024 * gib, 'The largest blob, in bytes.'),
       userBlobBytes: count(
         limits.userBlobBytes,

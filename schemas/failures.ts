@@ -106,7 +106,12 @@ export const failures = {
   FMTP_ENCRYPT_NONE: permanent('The recipient does not take encrypted messages.', 403),
   FMTP_QUOTA: temporary('The recipient has no room left.', 507),
   FMTP_RATE: temporary('Too much in too short a time.', 429),
-  FMTP_NOT_RELAYED: permanent('This server delivers to foreign addresses for its own users only.', 403),
+  FMTP_NOT_RELAYED: permanent(
+    'This server delivers to foreign addresses for its own users and its children only.',
+    403,
+  ),
+  FMTP_RELAY_ROOM: temporary('As much as may wait here for that domain waits already.', 507),
+  FMTP_NO_REPORT: permanent('The server that took this to pass it on did not say what became of it.', 504),
 
   // requests (protocol §9)
   FMTP_ABSENT: permanent('There is no such object.', 404),

@@ -128,7 +128,9 @@ export const requestFrame = frame({
 export type RequestFrame = Readonly<Static<typeof requestFrame>>
 
 /** What became of a describe, for one recipient or for the object as a whole. */
-export const describeOutcomes = ['stored', 'duplicate', 'queued', 'refused', 'absent', 'busy'] as const
+export const describeOutcomes = [
+  ...['stored', 'duplicate', 'queued', 'relayed', 'refused', 'absent', 'busy'],
+] as const
 export type DescribeOutcome = (typeof describeOutcomes)[number]
 
 /** What became of a request. `absent` only the owner's domain may say. */

@@ -25,6 +25,10 @@ export const limits = {
   contacts: 8,
   hops: 16,
   parentsDeep: 8,
+  relayBytes: 256 * mib,
+  owedMs: 6 * dayMs,
+  viaParentMs: 10 * minuteMs,
+  viaParentAfterMs: 2 * secondMs,
   patterns: 1000,
 
   pageObjects: 100,

@@ -1,7 +1,7 @@
 /** The `report` object: what a server tells an author of an object, or a group of a post in its list (protocol §6.10). */
 import type { Static } from 'typebox'
 import { limits } from './limits.ts'
-import { type FmtpObject, nameText, objectIdText } from './object.ts'
+import { type FmtpObject, nameText, objectIdText, versionNumber } from './object.ts'
 import { Type } from './type.ts'
 
 const word = Type.String({ maxLength: 64 })
@@ -17,8 +17,22 @@ const step = Type.Object(
   { additionalProperties: true },
 )
 
+/** What a relay says of one recipient. */
+const resultOfRelay = Type.Object(
+  {
+    for: nameText,
+    outcome: Type.Enum(['stored', 'refused', 'absent', 'failed', 'unknown']),
+    code: Type.Optional(Type.String({ pattern: '^FMTP_[A-Z_]+$', maxLength: 64 })),
+  },
+  { additionalProperties: true },
+)
+
 export const reportMembers = {
   about: objectIdText,
+  /** The version that it speaks of, in the report of a relay. */
+  aboutVersion: Type.Optional(versionNumber),
+  /** What a relay says of each recipient, all of one domain. */
+  results: Type.Optional(Type.Array(resultOfRelay, { minItems: 0, maxItems: limits.recipients })),
   /** Whom it speaks of: one recipient, or the domain of several. */
   recipient: Type.Optional(nameText),
   recipients: Type.Optional(Type.Array(nameText, { maxItems: limits.recipients })),

@@ -21,11 +21,14 @@ import type { Accounts } from './accounts/accounts.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Core } from './core.ts'
 import type { Rates } from './delivery/rates.ts'
+import type { Reports } from './delivery/reports.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { type Admit, createAdmit } from './exchange/admit.ts'
 import { createBlobReveal } from './exchange/blob-reveal.ts'
 import { createCountRecipients } from './exchange/first-recipients.ts'
+import { createHearReport } from './exchange/hearing.ts'
 import { createFindContacts } from './exchange/own-contacts.ts'
+import { createPassage } from './exchange/passage.ts'
 import type { Presence } from './exchange/presence.ts'
 import { createPublish, type Publish } from './exchange/publish.ts'
 import { createPull, type PullPorts } from './exchange/pull.ts'
@@ -48,6 +51,9 @@ export interface DoorsPorts {
   readonly askByDatagram: AskByDatagram
   /** Parents and children. */
   readonly family: Family
+  /** Domains of our parents. */
+  readonly parents: readonly Domain[]
+  readonly reports: Reports
   readonly rates: Rates
   readonly disk: DiskWatch
   /** In whose name others are asked on nobody's behalf. */
@@ -99,6 +105,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     store,
     clock,
     cacheBytes: config.limits.cacheBytes,
+    giveUp: (id, domain) => ports.reports.unheard(id, domain as Domain),
     sweepBlobs: async () => (await core.removals.run(() => shelf.sweep())) ?? 0,
     isOwn: name => accounts.isOwn(name),
     onDone: record => log.info({ ...record }, 'upkeep'),
@@ -136,13 +143,14 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     findPresence: address => ports.findPresence(address),
   })
   const sight = createSight(store, accounts.groups)
+  const standsFor = createStandsFor(lookup, domain => accounts.isOwnDomain(domain))
   const reveal = createReveal({
     store,
     accounts,
     sight,
     lookup,
     isChild: domain => family.isChild(domain),
-    standsFor: createStandsFor(lookup, domain => accounts.isOwnDomain(domain)),
+    standsFor,
     findView,
     findContacts: createFindContacts(config.listen.contacts),
     revealBlob: (sought, inquiry, by) => revealBlob(sought, inquiry, by),
@@ -221,6 +229,16 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     objectBytes,
     recipients,
     isOwnDomain: domain => accounts.isOwnDomain(domain),
+    passage: createPassage({
+      store,
+      clock,
+      relayBytes: config.limits.relayBytes,
+      isChild: domain => family.isChild(domain),
+      isParent: domain => ports.parents.includes(domain),
+      standsFor,
+      isOwnDomain: domain => accounts.isOwnDomain(domain),
+    }),
+    hearReport: createHearReport(ports.reports),
     blockedDomains: config.block.domains,
     spend: (domain, remote) => rates.spendObject(domain, remote),
     requireRoom,

@@ -52,6 +52,7 @@ import { createRates } from './delivery/rates.ts'
 import { Received } from './delivery/received.ts'
 import { Refusals } from './delivery/refusals.ts'
 import { createReports } from './delivery/reports.ts'
+import { createWays } from './delivery/ways.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { createDoors } from './doors.ts'
 import { Presences } from './exchange/presence.ts'
@@ -138,7 +139,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
 
     const isKnown = async (domain: string): Promise<boolean> =>
-      sorts.some(sort => database.head(listOf[sort](domain)).number > 0) || (await accounts.isListed(domain))
+      parents.includes(domain as Domain) ||
+      family.isChild(domain as Domain) ||
+      sorts.some(sort => database.head(listOf[sort](domain)).number > 0) ||
+      (await accounts.isListed(domain))
     const refusals = new Refusals({ clock, onEvent })
     const rates = createRates({
       perSecond: config.limits.unknownPeerPerSecond,
@@ -242,6 +246,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       findOpen: domain => connections.findAny(domain),
       findParentsOf: domain => parentsOf(store.findObject(makeObjectId('server', domain))),
     })
+    const ways = createWays({ family, reach, clock })
+    const reports = createReports({
+      store,
+      clock,
+      hasUser: address => accounts.findUser(address) !== undefined,
+      homeKey: domain => accounts.homeKey(domain),
+    })
     const presences = new Presences<Session>(clock)
     const doors = await createDoors({
       core,
@@ -252,6 +263,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       routes,
       askByDatagram,
       family,
+      parents,
+      reports,
       rates,
       disk,
       as: first,
@@ -301,14 +314,16 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         clock,
         random: Math.random,
         isWatched: log.isDebug,
-        findOpen: (domain, as) => connections.find(domain, as),
+        findOpen: (domain, as) => ways.findOpen(domain, as),
         lookUp: async (recipients, as) => {
           const looking = recipients
             .slice(0, 10)
             .map(address => lookup({ address }, { isScheduled: true }).catch(() => undefined))
           for (const outcome of await Promise.all(looking)) {
             // In another name of ours the domain may be reached all the same.
-            if (outcome?.outcome === 'unreachable' && !outcome.isReached && as === first) throw outcome.error
+            const isLost = outcome?.outcome === 'unreachable' && !outcome.isReached && as === first
+            if (isLost && recipients.every(to => family.findParent(domainOf(to)) === undefined))
+              throw outcome.error
           }
         },
         findOutgoing: (id, version) => {
@@ -317,14 +332,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
           const outgoing = isView ? reveal.findFor(id as ObjectId, []) : object
           return outgoing?.version === version ? outgoing : undefined
         },
-        reach: (domain, as, note) => reach.domain(domain, as, note, true),
+        reach: (domain, as, note) => ways.reach(domain, as, note),
         reachDirect: direct,
-        reports: createReports({
-          store,
-          clock,
-          hasUser: address => accounts.findUser(address) !== undefined,
-          homeKey: domain => accounts.homeKey(domain),
-        }),
+        reports,
         onEvent: telling.onDelivery,
       }),
     )
@@ -382,6 +392,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
+        courier.wakeWhere(domain => ways.leads(standing.name, session.as, domain))
         void catchUp(session as DomainPeer)
         puller.wake(standing.name as Domain, true)
       }

@@ -48,7 +48,7 @@ export function createTelling(log: Log): Telling {
       tell('route', { climb, about, ...step }, step.outcome === 'ok' && routineSteps.has(step.what)),
     onDecision(decision) {
       const { outcome } = decision
-      tell('admit', { ...decision }, outcome === 'stored' || outcome === 'duplicate')
+      tell('admit', { ...decision }, ['stored', 'duplicate', 'relayed'].includes(outcome))
     },
     onDelivery: (event, record) => tell(event, record, isRoutine(event, record)),
     onFailed: what => thrown => {

@@ -5,7 +5,7 @@
 
 import type { Placed } from '../objects/change.ts'
 import type { Clock } from '../objects/clock.ts'
-import { expiresUntil, keyOf, lastPart, listOf, madeBefore, rangeOf } from '../objects/layout.ts'
+import { expiresUntil, keyOf, lastPart, listOf, madeBefore, owedUntil, rangeOf } from '../objects/layout.ts'
 import { finishRemovals, leaveBox, removeUnheld } from '../objects/removal.ts'
 import type { Store } from '../objects/store.ts'
 import { limits } from '../schemas/limits.ts'
@@ -16,6 +16,8 @@ export interface UpkeepPorts {
   readonly clock: Clock
   readonly cacheBytes: number
   isOwn(name: Name): boolean
+  /** Notes that a relay did not say in time what became of something. */
+  giveUp(id: string, domain: string): Promise<void>
   /** Removes blobs that no object names. Resolves with how many. */
   sweepBlobs(): Promise<number>
   onDone(record: UpkeepRecord): void
@@ -73,6 +75,7 @@ export class Upkeep implements AsyncDisposable {
       blobs: await this.#ports.sweepBlobs(),
     }
     await this.#forgetAbsent(store)
+    await this.#giveUp()
     if (Object.values(record).some(count => count > 0)) onDone(record)
     return record
   }
@@ -159,6 +162,16 @@ export class Upkeep implements AsyncDisposable {
     for await (const [key, atMs] of this.#rows(() => rangeOf('absent')))
       if (Number(atMs) + limits.absentMs < nowMs)
         await store.database.commit([{ equals: [[key, atMs]], dels: [key], isRelaxed: true }])
+  }
+
+  /** What relays had to say by now. */
+  async #giveUp(): Promise<void> {
+    const { store, clock, giveUp } = this.#ports
+    for await (const [key] of this.#rows(() => owedUntil(clock.now()))) {
+      const [, , id = '', domain = ''] = key.split(' ')
+      await giveUp(id, domain)
+      await store.database.commit([{ dels: [key], isRelaxed: true }])
+    }
   }
 
   /** Each row of a range once, page by page, until the end or the server's. */

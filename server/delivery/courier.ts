@@ -55,6 +55,11 @@ export class Courier implements AsyncDisposable {
     else if (this.#hasEntries(domain)) this.#work(domain)
   }
 
+  /** Somebody was heard from who leads to these domains. */
+  wakeWhere(isMeant: (domain: Domain) => boolean): void {
+    for (const [domain, worker] of this.#workers) if (isMeant(domain)) worker.wake(true)
+  }
+
   /** Up to where the list of a domain is settled. */
   settled(domain: Domain): number {
     return this.#workers.get(domain)?.settled ?? settledNumber(listOf.outbox(domain), this.#ports.store)

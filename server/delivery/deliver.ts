@@ -11,7 +11,7 @@ import type { Address, Domain } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import type { ReachDirect } from './direct.ts'
-import { callerOf, type OutboxEntry } from './outbox.ts'
+import { callerOf, type OutboxEntry, type Settled } from './outbox.ts'
 
 export interface DeliverPorts {
   readonly clock: Clock
@@ -26,11 +26,12 @@ export interface DeliverPorts {
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
 }
 
-/** What a peer has said of one recipient, for good. */
+/** What a peer has said of one recipient, for good; `relayed`: `by` has it, and says the rest later. */
 export interface Said {
   readonly for: Address
-  readonly outcome: 'stored' | 'refused' | 'absent'
+  readonly outcome: Settled['outcome']
   readonly code?: string
+  readonly by?: Domain
 }
 
 export type Delivery =
@@ -65,9 +66,11 @@ export async function deliver(
     // A newer version follows in the list, or took this one's place.
     if (object === undefined) return replaced
     const as = callerOf(entry)
-    await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
+    // What is passed on goes to the home alone.
+    if (entry.relay === undefined)
+      await ports.reachDirect(entry.for, as, peer => void describeDirect(peer, object, entry, ports))
     const peer = ports.findOpen(domain, as)
-    return peer === undefined ? unreached : await describe(peer, { object, entry, cursor }, ports)
+    return peer === undefined ? unreached : await describe(peer, domain, { object, entry, cursor }, ports)
   } catch (thrown) {
     return leftAll(entry, thrown)
   }
@@ -75,6 +78,7 @@ export async function deliver(
 
 async function describe(
   peer: Peer,
+  domain: Domain,
   { object, entry, cursor }: { object: FmtpObject; entry: OutboxEntry; cursor: string | undefined },
   ports: DeliverPorts,
 ): Promise<Delivery> {
@@ -84,7 +88,10 @@ async function describe(
     const results: Result[] = []
     for (let at = 0; at < entry.for.length; at += limits.recipients) {
       const some = entry.for.slice(at, at + limits.recipients)
-      const answer = await peer.describe({ object, for: some, ...(cursor && { cursor }) })
+      // Where something stands is the domain's own affair.
+      const place = cursor !== undefined && peer.name === domain ? { cursor } : {}
+      const hops = entry.relay === undefined ? {} : { hops: [...entry.relay.hops, peer.as] }
+      const answer = await peer.describe({ object, for: some, ...place, ...hops })
       for (const to of some) results.push(resultIn(answer, to))
     }
     if (ports.isWatched)
@@ -93,7 +100,7 @@ async function describe(
         results,
         ms: ports.clock.now() - startMs,
       })
-    return deliveryOf(results)
+    return deliveryOf(results, peer, domain)
   } catch (thrown) {
     // What the other side answers is no error: this is about the connection, unless that still stands.
     if (peer.isOpen) return leftAll(entry, thrown)
@@ -115,13 +122,17 @@ function resultIn(answer: Answer, to: Address): Result {
   )
 }
 
+/** These are about the way through a server that is not the recipient's: another way, or another day, may do. */
+const ofWay: ReadonlySet<string> = new Set(['FMTP_NOT_RELAYED', 'FMTP_LOOP', 'FMTP_TOO_FAR', 'FMTP_NOT_MINE'])
+
 /** `busy` is tried again, the slowest recipient deciding when. Whatever else a peer says is for good. */
-function deliveryOf(results: readonly Result[]): Delivery {
+function deliveryOf(results: readonly Result[], { name }: Peer, domain: Domain): Delivery {
   const said: Said[] = []
   const left: Result[] = []
   for (const result of results) {
-    if (result.outcome === 'busy') left.push(result)
-    else said.push(saidOf(result))
+    const isOfWay = name !== domain && ofWay.has(result.code ?? '')
+    if (result.outcome === 'busy' || isOfWay) left.push(result)
+    else said.push(saidOf(result, name as Domain))
   }
   const [first] = left
   if (first === undefined) return { outcome: 'settled', said }
@@ -135,9 +146,10 @@ function deliveryOf(results: readonly Result[]): Delivery {
   }
 }
 
-/** Only three words count: a peer that says another one has not said that it has the object. */
-function saidOf({ for: to, outcome, code }: Result): Said {
+/** Only four words count: a peer that says another one has not said that it has the object. */
+function saidOf({ for: to, outcome, code }: Result, by: Domain): Said {
   const recipient = to as Address
+  if (outcome === 'relayed') return { for: recipient, outcome, by }
   if (outcome === 'stored' || outcome === 'duplicate') return { for: recipient, outcome: 'stored' }
   const why = code === undefined ? {} : { code }
   return { for: recipient, outcome: outcome === 'absent' ? 'absent' : 'refused', ...why }

@@ -63,7 +63,7 @@ export function handOnWrites(
 }
 
 /** The row with recipients of whom nothing is known yet; what is known of the others stays. */
-function withMore(row: DeliveryRow, to: readonly Address[], all: readonly Address[]): DeliveryRow {
+export function withMore(row: DeliveryRow, to: readonly Address[], all: readonly Address[]): DeliveryRow {
   const isNew = new Set(to)
   const settled = (row.settled ?? [])
     .map((each): Settled => ({ ...each, for: (each.for ?? row.for).filter(one => !isNew.has(one)) }))
@@ -71,6 +71,9 @@ function withMore(row: DeliveryRow, to: readonly Address[], all: readonly Addres
   const { settled: _, ...rest } = row
   return { ...rest, for: all, ...(settled.length === 0 ? {} : { settled }) }
 }
+
+/** Whether these have the message is not known yet. */
+const undecided: ReadonlySet<string> = new Set(['open', 'relayed', 'unknown'])
 
 /** What may be done with an entry that belongs to a message. */
 export interface Readiness {
@@ -97,7 +100,7 @@ export function readinessOf(entry: OutboxEntry, after: string, domain: Domain, s
     // Of others nothing was promised: it is only a newer version for them.
     const outcome = outcomes.get(to) ?? 'stored'
     if (outcome === 'stored') ready.push(to)
-    else if (outcome === 'open') waiting.push(to)
+    else if (undecided.has(outcome)) waiting.push(to)
     else refused.push(to)
   }
   return { ready, waiting, refused }

@@ -5,9 +5,9 @@ import type { Write } from '../../objects/write.ts'
 import type { Domain } from '../../schemas/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import type { Said } from './deliver.ts'
-import type { DeliveryRow, Settled, Sort, Trying } from './outbox.ts'
+import type { DeliveryRow, Sort, Trying } from './outbox.ts'
 import { Retries, type RetriesPorts, type Retry } from './retries.ts'
-import { type Placed, rowWrite, withSettled } from './states.ts'
+import { type Placed, rowWrite, settledBy, withSettled } from './states.ts'
 
 /** An entry, and what is kept of it where it was put off before. */
 export interface Work extends NumberedEntry {
@@ -70,21 +70,4 @@ export class Lane {
   get told(): number {
     return Number(this.#store.database.get(keyOf.told(this.list)) ?? 0)
   }
-}
-
-/** Recipients of whom the same was said stand together. */
-function settledBy(said: readonly Said[], atMs: number): Settled[] {
-  const groups = new Map<string, Said[]>()
-  for (const each of said) {
-    const key = `${each.outcome} ${each.code ?? ''}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [each])
-    else group.push(each)
-  }
-  return [...groups.values()].flatMap(group => {
-    const [first] = group
-    if (first === undefined) return []
-    const { outcome, code } = first
-    return [{ outcome, atMs, ...(code === undefined ? {} : { code }), for: group.map(each => each.for) }]
-  })
 }

@@ -27,16 +27,31 @@ export interface OutboxEntry {
   readonly after?: string
   /** Others belong to it. */
   readonly isFollowed?: true
+  /** It is passed on for another server. */
+  readonly relay?: Relay
   /** Unix ms at which it was queued. */
   readonly atMs: number
 }
 
+/** How something came that is passed on (protocol §10.9). */
+export interface Relay {
+  /** Who brought it, and is told what becomes of it. */
+  readonly from: Domain
+  /** The domain of ours that took it, and brings it on. */
+  readonly as: Domain
+  /** The servers through which it came, who brought it the last of them. */
+  readonly hops: readonly Domain[]
+}
+
 /** What became of a version for these recipients. Missing recipients: for all of the row. */
 export interface Settled {
-  readonly outcome: 'stored' | 'refused' | 'absent' | 'failed'
+  /** `relayed`: another server has it on its disk, and says later what becomes of it; `unknown`: it did not say. */
+  readonly outcome: 'stored' | 'refused' | 'absent' | 'failed' | 'relayed' | 'unknown'
   readonly atMs: number
   readonly code?: string
   readonly for?: readonly Address[]
+  /** Who relays it. */
+  readonly by?: Domain
 }
 
 /** The newest version of an object at one domain: where it stands in the outbox, and how far it is. */
@@ -50,6 +65,8 @@ export interface DeliveryRow {
   /** The user who handed it on, and the message after which that went: a newer version goes after it too. */
   readonly by?: Address
   readonly after?: string
+  /** It is passed on for another server. */
+  readonly relay?: Relay
   /** Unix ms at which this version was queued. */
   readonly atMs: number
   readonly settled?: readonly Settled[]
@@ -77,8 +94,8 @@ export function sortOf({ kind, deleted }: Pick<FmtpObject, 'kind' | 'deleted'>):
 }
 
 /** In which domain's name an entry is brought. */
-export function callerOf({ id, by }: Pick<OutboxEntry, 'id' | 'by'>): Domain {
-  return domainOf(by ?? ownerOf(id as ObjectId))
+export function callerOf({ id, by, relay }: Pick<OutboxEntry, 'id' | 'by' | 'relay'>): Domain {
+  return relay?.as ?? domainOf(by ?? ownerOf(id as ObjectId))
 }
 
 /** Stands for an entry that the disk does not give back: it is settled at once, and the others are not kept waiting. */

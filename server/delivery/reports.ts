@@ -2,11 +2,11 @@
  * Tells an author what became of an object (protocol §10.5): a `report` of the server in the author's box, one for an object
  * and a domain, of which a later version may know more. What it says and the state beside the outbox are one write.
  */
-import { hash } from 'node:crypto'
 import { box } from '../../objects/box.ts'
-import { addTo } from '../../objects/change.ts'
+import { addTo, newChange } from '../../objects/change.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
+import { keyOf } from '../../objects/layout.ts'
 import { sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import { untilWritten } from '../../objects/until-written.ts'
@@ -14,12 +14,13 @@ import { isOtherThan } from '../../objects/version.ts'
 import type { Write } from '../../objects/write.ts'
 import type { Step } from '../../routing/ladder.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
 import {
   type Address,
   type Domain,
   domainOf,
   isAddressName,
-  makeObjectId,
   type ObjectId,
   ownerOf,
 } from '../../schemas/names.ts'
@@ -27,8 +28,19 @@ import type { Unsealed } from '../../schemas/object.ts'
 import type { Report } from '../../schemas/report.ts'
 import type { HomeSealingKey } from '../accounts/credentials.ts'
 import type { Said } from './deliver.ts'
-import type { DeliveryRow } from './outbox.ts'
-import { openIn, type Placed, rowWrite, withSettled } from './states.ts'
+import type { DeliveryRow, Settled } from './outbox.ts'
+import { relayReport } from './relay-reports.ts'
+import {
+  findRowAt,
+  findRowOf,
+  type Known,
+  openIn,
+  type Placed,
+  relayedBy,
+  settledBy,
+  withSettled,
+} from './states.ts'
+import { type About, isTold, reportId } from './told.ts'
 
 /** What was tried, as a report shows it. */
 export type Trail = readonly (Pick<Step, 'rung' | 'what' | 'ms'> & { readonly outcome: string })[]
@@ -47,6 +59,24 @@ export interface Reports {
   late(placed: Placed, why: Why): Promise<void>
   /** All who were left have it; said where the author was told that it is late. */
   arrived(placed: Placed): Promise<void>
+  /** Another server has it to pass it on, and owes word of these. */
+  relayed(placed: Placed, said: readonly Said[]): Promise<void>
+  /** What was passed on for another server is said to that: on the disk when it resolves. */
+  passed(placed: Placed, said: readonly Said[]): Promise<void>
+  /** A relay says what became of what it took. @throws {FmtpError} FMTP_NOT_OWED, FMTP_BUSY */
+  heard(heard: Heard): Promise<void>
+  /** A relay did not say in time what became of something. */
+  unheard(id: string, domain: Domain): Promise<void>
+}
+
+/** What a relay says of the recipients of one domain. */
+export interface Heard {
+  readonly about: string
+  readonly aboutVersion: number
+  readonly domain: Domain
+  readonly by: Domain
+  /** None: it is late. */
+  readonly said: readonly Said[]
 }
 
 export interface ReportPorts {
@@ -64,54 +94,68 @@ interface Telling {
   readonly trail?: Trail
 }
 
-/** Nobody is told of these: nobody has sent them, or telling would have no end. */
-const silent: ReadonlySet<string> = new Set(['report', 'user', 'server', 'mark'])
 const trailMost = 20
-
-/** The report about an object at one domain. */
-export function reportId(about: string, domain: Domain): ObjectId {
-  const author = domainOf(ownerOf(about as ObjectId))
-  const nonce = hash('sha256', `${about} ${domain}`, 'base64url').slice(0, 32)
-  return makeObjectId(`r-${nonce}`, author)
-}
+/** After which a relay says once more what could not be taken yet. */
+const soonMs = 1000
 
 export function createReports(ports: ReportPorts): Reports {
   const { store, clock } = ports
 
   /** Writes what is new in the row, and the report with it, unless both say so already. */
   async function tell(
-    placed: Placed,
+    about: About,
+    find: () => Known | undefined,
     change: (row: DeliveryRow) => DeliveryRow,
     telling: (row: DeliveryRow) => Telling | undefined,
+    isRelaxed = true,
   ): Promise<void> {
     await untilWritten(async () => {
-      let told: Telling | undefined
-      const [write] = rowWrite(
-        placed,
-        row => {
-          told = telling(row)
-          return change(row)
-        },
-        store,
-      )
-      if (write === undefined) return true
-      const report = told === undefined ? undefined : reportWrite(placed, told, write)
-      const [isWritten] = await store.database.commit([report ?? write])
+      const known = find()
+      if (known === undefined) return true
+      const row = change(known.row)
+      const text = JSON.stringify(row)
+      if (text === known.text) return true
+      const told = telling(known.row)
+      const writing = newChange()
+      writing.equals.push([known.key, known.text])
+      writing.puts.push([known.key, text], ...owedRows(about, row))
+      const report =
+        row.relay !== undefined
+          ? await relayReport({ ...about, row, relay: row.relay }, ports)
+          : told && reportWrite(about, told, row)
+      if (report !== undefined) addTo(writing, report)
+      const [isWritten] = await store.database.commit([
+        { ...writing, isRelaxed: isRelaxed && report === undefined },
+      ])
       return isWritten === true || undefined
     })
   }
 
+  /** That a relay has to say something until then. */
+  function owedRows({ id, domain }: About, row: DeliveryRow): (readonly [string, string])[] {
+    const atMs = row.settled?.findLast(({ outcome }) => outcome === 'relayed')?.atMs
+    return atMs === undefined || isSilent(id) ? [] : [[keyOf.owed(atMs + limits.owedMs, id, domain), '']]
+  }
+
+  function isSilent(id: string): boolean {
+    const object = store.findObject(id)
+    return object === undefined || !isTold(object)
+  }
+
   /** The report and where its author finds it, as one write with this one. */
-  function reportWrite({ domain, entry }: Placed, telling: Telling, write: Write): Write | undefined {
-    const author = ownerOf(entry.id as ObjectId)
-    const object = store.findObject(entry.id)
-    const isTold = isAddressName(author) && entry.by === undefined && ports.hasUser(author)
-    if (!isTold || object === undefined || silent.has(object.kind)) return undefined
+  function reportWrite(
+    { id: about, domain }: About,
+    telling: Telling,
+    { by }: DeliveryRow,
+  ): Write | undefined {
+    const author = ownerOf(about as ObjectId)
+    const isOurs = isAddressName(author) && by === undefined && ports.hasUser(author)
+    if (!isOurs || isSilent(about)) return undefined
     const home = domainOf(author)
-    const id = reportId(entry.id, domain)
+    const id = reportId(about, domain, home)
     const before = store.findBefore(id)
     const nowMs = clock.now()
-    const said = reportOf(entry.id, domain, telling, before?.object as Report | undefined)
+    const said = reportOf(about, domain, telling, before?.object as Report | undefined)
     if (before !== undefined && isSame(before.object as Report, said)) return undefined
     const sealed = sealObject(
       {
@@ -130,13 +174,58 @@ export function createReports(ports: ReportPorts): Reports {
     // It takes room as all that others bring, and comes into a full box as well.
     const bytes = sealed.atRest.length
     box(report, sealed.object, { address: author, bytes, nowMs, boxed, isOther }, store.database)
-    addTo(report, write)
     return report
+  }
+
+  const placedAbout = ({ entry, domain }: Placed): About => ({ id: entry.id, domain })
+  const tellOf = (
+    placed: Placed,
+    change: (row: DeliveryRow) => DeliveryRow,
+    telling: (row: DeliveryRow) => Telling | undefined,
+  ): Promise<void> => tell(placedAbout(placed), () => findRowOf(placed, store), change, telling)
+
+  async function heard({ about, aboutVersion, domain, by, said }: Heard): Promise<void> {
+    const find = (): Known => {
+      const known = findRowAt(about, domain, store)
+      if (known === undefined) throw new FmtpError('FMTP_NOT_OWED', `${by} about ${about}`)
+      return known
+    }
+    const change = (row: DeliveryRow): DeliveryRow => {
+      // A later version went out meanwhile: of that nothing is said.
+      if (row.version > aboutVersion) return row
+      const owed = new Set(relayedBy(row, by))
+      const open = new Set(openIn(row))
+      // The answer that it has it is not written here yet.
+      if (said.some(each => open.has(each.for)))
+        throw new FmtpError('FMTP_BUSY', `${about} is under way`, { retryAfterMs: soonMs })
+      const isKnownRelay = owed.size > 0 || row.settled?.some(each => each.by === by) === true
+      if (!isKnownRelay && !said.every(each => wasSaid(row, each)))
+        throw new FmtpError('FMTP_NOT_OWED', `${by} about ${about}`)
+      const news = said.filter(each => owed.has(each.for))
+      if (said.length === 0) return owed.size === 0 ? row : { ...row, isLate: true }
+      return withSettled(row, settledBy(news, clock.now()), false)
+    }
+    const telling = (row: DeliveryRow): Telling | undefined => {
+      const owed = new Set(relayedBy(row, by))
+      const news = said.filter(each => owed.has(each.for))
+      const failed = news.filter(({ outcome }) => outcome !== 'stored')
+      const trail = [{ rung: 'relay', what: by.slice(0, 64), outcome: failed[0]?.code ?? 'ok', ms: 0 }]
+      if (said.length === 0) return { outcome: 'delayed', recipients: [...owed], trail }
+      if (failed.length > 0)
+        return { outcome: 'failed', recipients: failed.map(each => each.for), code: failed[0]?.code, trail }
+      const isAll = news.length === owed.size && openIn(row).length === 0
+      const hasFailed = row.settled?.some(each => each.outcome !== 'stored' && each.outcome !== 'relayed')
+      return row.isLate === true && isAll && hasFailed !== true
+        ? { outcome: 'delivered', recipients: row.for }
+        : undefined
+    }
+    // Who is told that it was heard forgets it.
+    await tell({ id: about, domain }, find, change, telling, false)
   }
 
   return {
     refused: (placed, said, trail) =>
-      tell(
+      tellOf(
         placed,
         row =>
           withSettled(
@@ -151,20 +240,20 @@ export function createReports(ports: ReportPorts): Reports {
         },
       ),
     failed: (placed, { code, trail }) =>
-      tell(
+      tellOf(
         placed,
         row =>
           withSettled(row, [{ outcome: 'failed', atMs: clock.now(), code, for: left(row, placed) }], true),
         row => ({ outcome: 'failed', recipients: left(row, placed), code, trail }),
       ),
     late: (placed, { code, trail }) =>
-      tell(
+      tellOf(
         placed,
         row => (openIn(row).length === 0 ? row : { ...row, isLate: true }),
         row => ({ outcome: 'delayed', recipients: openIn(row), code: row.trying?.code ?? code, trail }),
       ),
     arrived: placed =>
-      tell(
+      tellOf(
         placed,
         ({ isLate: _, ...row }) => row,
         row => {
@@ -172,7 +261,41 @@ export function createReports(ports: ReportPorts): Reports {
           return hasFailed ? undefined : { outcome: 'delivered', recipients: row.for }
         },
       ),
+    relayed: (placed, said) =>
+      tellOf(
+        placed,
+        row => withSettled(row, settledBy(said, clock.now()), false),
+        () => undefined,
+      ),
+    passed: (placed, said) =>
+      tellOf(
+        placed,
+        row => withSettled(row, settledBy(said, clock.now()), false),
+        () => undefined,
+      ),
+    heard,
+    unheard: (id, domain) =>
+      tell(
+        { id, domain },
+        () => findRowAt(id, domain, store),
+        row => ({ ...row, settled: (row.settled ?? []).map(each => givenUp(each, clock.now())) }),
+        row => {
+          const given = (row.settled ?? []).filter(each => givenUp(each, clock.now()) !== each)
+          const recipients = given.flatMap(each => each.for ?? row.for)
+          return { outcome: 'failed', recipients, code: 'FMTP_NO_REPORT' }
+        },
+      ),
   }
+}
+
+/** What a relay took too long ago to say anything of it yet. */
+function givenUp(settled: Settled, nowMs: number): Settled {
+  if (settled.outcome !== 'relayed' || settled.atMs + limits.owedMs > nowMs) return settled
+  return { ...settled, outcome: 'unknown', code: 'FMTP_NO_REPORT', atMs: nowMs }
+}
+
+function wasSaid(row: DeliveryRow, { for: to, outcome }: Said): boolean {
+  return row.settled?.some(each => each.outcome === outcome && (each.for ?? row.for).includes(to)) === true
 }
 
 function left(row: DeliveryRow, { entry }: Placed): readonly Address[] {

@@ -8,6 +8,7 @@ import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import type { Address, Domain } from '../../schemas/names.ts'
+import type { Said } from './deliver.ts'
 import type { DeliveryRow, OutboxEntry, Settled, Sort } from './outbox.ts'
 
 const rowsMost = 2000
@@ -26,20 +27,33 @@ export interface Known {
   readonly row: DeliveryRow
 }
 
-/** The row of an entry, while no newer version took its place. Who is handed an object on stands in the row that is there. */
+/**
+ * The row of an entry, while no newer version took its place. Who is handed an object on, or has it passed on, stands in
+ * the row that is there.
+ */
 export function findRowOf({ domain, sort, number, entry }: Placed, store: Store): Known | undefined {
   const key = keyOf.delivery(entry.id, domain)
   const text = store.database.get(key)
   if (text === undefined) return undefined
   const row = parseRow<DeliveryRow>(text)
-  const isOfSame = entry.after !== undefined && row.version === entry.version
+  const isOfSame = (entry.after ?? entry.relay) !== undefined && row.version === entry.version
   return isOfSame || (row.number === number && row.list === sort) ? { key, text, row } : undefined
 }
 
-/** What a row says with some recipients settled; what is said of one first, stays. */
+/** The row of an object at a domain, whichever version it is of. */
+export function findRowAt(id: string, domain: Domain, { database }: Store): Known | undefined {
+  const key = keyOf.delivery(id, domain)
+  const text = database.get(key)
+  return text === undefined ? undefined : { key, text, row: parseRow<DeliveryRow>(text) }
+}
+
+/** What a row says with some recipients settled; what is said of one first, stays, unless it was no more than relayed. */
 export function withSettled(row: DeliveryRow, news: readonly Settled[], isAll: boolean): DeliveryRow {
   const { trying, ...rest } = row
-  const before = row.settled ?? []
+  const told = new Set(
+    news.filter(({ outcome }) => outcome !== 'relayed').flatMap(each => each.for ?? row.for),
+  )
+  const before = (row.settled ?? []).flatMap(each => (isOpenSaying(each) ? without(each, told, row) : [each]))
   const known = new Set(before.flatMap(each => each.for ?? row.for))
   const fresh = news
     .map(each => ({ ...each, for: (each.for ?? row.for).filter(to => !known.has(to)) }))
@@ -49,6 +63,23 @@ export function withSettled(row: DeliveryRow, news: readonly Settled[], isAll: b
   const { for: _, ...whole } = only ?? { for: [] as Address[] }
   const settled = isWhole ? [whole as Settled] : [...before, ...fresh]
   return { ...rest, settled, ...(isAll || trying === undefined ? {} : { trying }) }
+}
+
+/** That somebody else has it, or did not say in time what became of it: a later word counts. */
+function isOpenSaying({ outcome }: Settled): boolean {
+  return outcome === 'relayed' || outcome === 'unknown'
+}
+
+function without(settled: Settled, told: ReadonlySet<Address>, row: DeliveryRow): Settled[] {
+  const left = (settled.for ?? row.for).filter(to => !told.has(to))
+  return left.length === 0 ? [] : [{ ...settled, for: left }]
+}
+
+/** Recipients whose object this server has taken to pass it on, and who were not spoken of since. */
+export function relayedBy(row: DeliveryRow, by: Domain): readonly Address[] {
+  return (row.settled ?? [])
+    .filter(each => isOpenSaying(each) && each.by === by)
+    .flatMap(each => each.for ?? row.for)
 }
 
 /** A row with what happened to its entry; nothing where a newer version took its place, or it was said already. */
@@ -79,7 +110,7 @@ export async function readTakers(id: string, store: Store): Promise<ReadonlySet<
 
 /** The same of one row. */
 export function takersIn(row: DeliveryRow): readonly Address[] {
-  const lost = (row.settled ?? []).filter(({ outcome }) => outcome !== 'stored')
+  const lost = (row.settled ?? []).filter(each => each.outcome !== 'stored' && !isOpenSaying(each))
   const without = new Set(lost.flatMap(each => each.for ?? row.for))
   return row.for.filter(to => !without.has(to))
 }
@@ -87,4 +118,22 @@ export function takersIn(row: DeliveryRow): readonly Address[] {
 /** All who were given an object, or were to be. */
 export async function readHolders(id: string, store: Store): Promise<readonly Address[]> {
   return [...(await readRows(id, store)).values()].flatMap(row => row.for)
+}
+
+/** Recipients of whom the same was said stand together. */
+export function settledBy(said: readonly Said[], atMs: number): Settled[] {
+  const groups = new Map<string, Said[]>()
+  for (const each of said) {
+    const key = `${each.outcome} ${each.code ?? ''} ${each.by ?? ''}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [each])
+    else group.push(each)
+  }
+  return [...groups.values()].flatMap(group => {
+    const [first] = group
+    if (first === undefined) return []
+    const { outcome, code, by } = first
+    const why = { ...(code === undefined ? {} : { code }), ...(by === undefined ? {} : { by }) }
+    return [{ outcome, atMs, ...why, for: group.map(each => each.for) }]
+  })
 }

@@ -361,16 +361,21 @@ export class Worker {
     return false
   }
 
-  /** Tells the author of whom it was refused, and where it is no longer late. */
+  /** Tells the author of whom it was refused, and where it is no longer late; of what is passed on, who brought it. */
   async #tell(work: Work, said: readonly Said[]): Promise<void> {
     if (said.length === 0) return
     const { reports, clock } = this.#ports
     const placed = work.lane.placed(work)
-    const refused = said.filter(({ outcome }) => outcome !== 'stored')
+    // Who brought it waits for word of each.
+    if (work.entry.relay !== undefined) return reports.passed(placed, said)
+    const relayed = said.filter(({ outcome }) => outcome === 'relayed')
+    if (relayed.length > 0) await reports.relayed(placed, relayed)
+    const refused = said.filter(({ outcome }) => outcome !== 'stored' && outcome !== 'relayed')
     if (refused.length > 0) {
       const trail = [{ rung: 'domain', what: 'describe', outcome: refused[0]?.outcome ?? '', ms: 0 }]
       await reports.refused(placed, refused, trail)
-    } else if (clock.now() - work.entry.atMs >= limits.lateMs) await reports.arrived(placed)
+    } else if (relayed.length === 0 && clock.now() - work.entry.atMs >= limits.lateMs)
+      await reports.arrived(placed)
   }
 
   #settle({ lane, number }: Work, news: MakeWrites | undefined): void {

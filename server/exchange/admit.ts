@@ -27,13 +27,22 @@ import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Address, type Domain, domainOf, type Name, ownerOf } from '../../schemas/names.ts'
+import {
+  type Address,
+  type Domain,
+  domainOf,
+  isAddressName,
+  type Name,
+  ownerOf,
+} from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'
 import type { Report } from '../../schemas/report.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import { followOn, readHandedOn } from './handed-on.ts'
+import type { HearReport } from './hearing.ts'
 import { type Judgement, judge } from './judge.ts'
+import type { Passage, Passing } from './passage.ts'
 import { nameOf, type Standing } from './standing.ts'
 import { type Coming, type TakingPorts, take } from './taking.ts'
 
@@ -43,6 +52,10 @@ export interface AdmitPorts extends TakingPorts {
   readonly clock: Clock
   readonly sight: Sight
   isOwnDomain(domain: string): boolean
+  /** What is passed on for others. */
+  readonly passage: Passage
+  /** What relays say of what they took. */
+  readonly hearReport: HearReport
   /** What a forward brings past its credential (protocol §7.5). */
   believeOld: Elder
   readonly blockedDomains: readonly string[]
@@ -72,6 +85,13 @@ export interface AdmitDecision {
 /** `chars`: length of the text that the frame was read from, where it was. */
 export type Admit = (frame: DescribeFrame, standing: Standing, chars?: number) => Promise<Answer>
 
+/** Who gets an object by one write. */
+interface Taken {
+  readonly accepted: readonly Judged[]
+  readonly relayed: readonly Name[]
+  readonly passing: Passing
+}
+
 interface Judged {
   readonly recipient: Name
   readonly judgement: Judgement
@@ -82,6 +102,8 @@ interface Judged {
 interface JudgedWithResult extends Judged {
   readonly result: Result
 }
+
+const elsewhere: Judgement = { outcome: 'absent', reason: 'not a domain of ours' }
 
 export function createAdmit(ports: AdmitPorts): Admit {
   const { store } = ports
@@ -169,7 +191,11 @@ export function createAdmit(ports: AdmitPorts): Admit {
       throw new FmtpError('FMTP_PARENT', place.reason)
   }
 
-  async function write(coming: Coming, accepted: readonly Judged[], standing: Standing): Promise<boolean> {
+  async function write(
+    coming: Coming,
+    { accepted, relayed, passing }: Taken,
+    standing: Standing,
+  ): Promise<boolean> {
     const { verified, before } = coming
     const { object } = verified
     const handedOn = await readHandedOn(coming, ports)
@@ -179,9 +205,13 @@ export function createAdmit(ports: AdmitPorts): Admit {
       return { recipient, boxed, forwardedBy }
     })
     take(change, coming, takers, ports)
+    if (relayed.length > 0) passing.add(change, verified, relayed)
     followOn(change, coming, { handedOn, takers }, ports)
     const home = domainOf(object.owner as Name)
-    const hasPulls = !ports.isOwnDomain(home) && queuePulls(change, object, ports.clock.now(), store.database)
+    const hasPulls =
+      accepted.length > 0 &&
+      !ports.isOwnDomain(home) &&
+      queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
     if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
       change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
@@ -210,26 +240,32 @@ export function createAdmit(ports: AdmitPorts): Admit {
       return conclude(judged, startMs)
     }
     await pass(object, standing)
+    if (isOfRelay(object)) return ports.hearReport(await verify(object, standing), standing)
     const known = findKnown(object)
     // Users of ours publish; what others bring of theirs is believed only where it is here already: a forward.
     if (known === undefined && ports.isOwnDomain(domainOf(object.owner as Name))) {
       throw new FmtpError('FMTP_NOT_OWNER', 'an object of ours comes from outside')
     }
-    if (known === undefined) checkOwed(object)
+    const isForUs = recipients.some(each => ports.isOwnDomain(domainOf(each)))
+    if (known === undefined && isForUs) checkOwed(object)
     // A tombstone makes room.
     if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
+    const passing = await ports.passage(object, frame, standing)
     const verified =
       known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
     return untilWritten(async () => {
       const coming = { verified: asHeld(verified), before: store.findBefore(object.id) }
-      const judged = recipients.map(recipient => judgeOne(coming.verified, recipient, standing))
+      const judged = recipients.map(recipient => judgeOne(coming.verified, recipient, passing))
       const accepted = judged.filter(
         ({ result, judgement }) => judgement.outcome === 'accept' && result.outcome !== 'duplicate',
       )
-      if (accepted.length > 0) {
+      const relayed = judged
+        .filter(({ result }) => result.outcome === 'relayed')
+        .map(({ recipient }) => recipient)
+      if (accepted.length > 0 || relayed.length > 0) {
         checkSuccession(coming)
         // Another version, or this one for the same recipient, came between reading and writing: look again.
-        if (!(await write(coming, accepted, standing))) return undefined
+        if (!(await write(coming, { accepted, relayed, passing }, standing))) return undefined
       }
       return conclude(judged, startMs, known !== undefined)
     })
@@ -247,20 +283,22 @@ export function createAdmit(ports: AdmitPorts): Admit {
     }
   }
 
-  function judgeOne(verified: VerifiedObject, recipient: Name, standing: Standing): JudgedWithResult {
+  function judgeOne(verified: VerifiedObject, recipient: Name, passing: Passing): JudgedWithResult {
     const { object, atRest } = verified
-    if (!ports.isOwnDomain(domainOf(recipient))) {
-      const failure = failureAnswer(new FmtpError('FMTP_NOT_RELAYED'))
-      const judgement: Judgement = { outcome: 'absent', reason: 'not a domain of ours' }
-      return { recipient, judgement, boxed: undefined, result: { for: recipient, ...failure } }
-    }
-    const from = { session: nameOf(standing), bytes: atRest.length }
+    if (!ports.isOwnDomain(domainOf(recipient)))
+      return { recipient, judgement: elsewhere, boxed: undefined, result: passing.judge(object, recipient) }
+    const from = { session: passing.session, bytes: atRest.length }
     const judgement = judge(object, recipient, from, ports)
     const boxed = store.findBoxedText(recipient, object.id)
     // What was put aside as damaged is not here, whatever the box says.
     const isHere = !store.isAside(object.id) && store.hasThis(verified, boxed)
     return { recipient, judgement, boxed, result: resultOf(recipient, judgement, isHere) }
   }
+}
+
+/** A server tells what became of what it passes on. */
+function isOfRelay({ kind, owner }: FmtpObject): boolean {
+  return kind === 'report' && !isAddressName(owner as Name)
 }
 
 /** Where an object comes from: what the session proved, else its owner's domain. */
@@ -283,7 +321,9 @@ export function resultOf(recipient: Name, judgement: Judgement, isHere: boolean)
 
 /** The best that happened for any recipient stands for the object as a whole. */
 function wholeOutcome(results: readonly Result[], isDuplicate = false): DescribeOutcome {
-  const order: readonly DescribeOutcome[] = ['stored', 'queued', 'duplicate', 'busy', 'refused', 'absent']
+  const order: readonly DescribeOutcome[] = [
+    ...(['stored', 'queued', 'relayed', 'duplicate', 'busy', 'refused', 'absent'] as const),
+  ]
   const best = order.find(outcome => results.some(result => result.outcome === outcome)) ?? 'absent'
   return best === 'stored' && isDuplicate ? 'duplicate' : best
 }

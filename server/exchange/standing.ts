@@ -4,8 +4,8 @@ import type { Address, Domain, Name } from '../../schemas/names.ts'
 export type Standing =
   /** Nobody in particular: public objects only. */
   | { readonly role: 'guest'; readonly remote: string }
-  /** A domain, by its key in DNS. */
-  | { readonly role: 'server'; readonly name: Domain; readonly remote: string }
+  /** A domain, by its key in DNS. `as`: the domain of ours that it speaks with. */
+  | { readonly role: 'server'; readonly name: Domain; readonly as: Domain; readonly remote: string }
   /** A user of another domain, by device key and credential. */
   | { readonly role: 'user'; readonly name: Address; readonly remote: string }
   /** A user of this server, by device key or token. */

@@ -68,7 +68,7 @@ export class Introduction {
     if (before !== undefined && hello.as !== before) {
       throw new FmtpError('FMTP_WRONG_STATE', `${before} says hello as ${hello.as}`)
     }
-    const { standing, issued } = await identify(hello, this.#channel, this.#ports)
+    const { standing, issued } = await identify(hello, own.domain, this.#channel, this.#ports)
     this.#nonce = newNonce()
     const binding = isWebSocket ? hello.binding : this.#channel.binding
     const { pair, signer } = own.current
@@ -133,7 +133,9 @@ export class Introduction {
     const { binding, remote } = this.#channel
     checkHello(hello, { role: 'answers', as, to: [call.as], peerNonce: this.#nonce, bindings: [binding] })
     await proveName(hello, name, this.#ports.keys, this.#ports.clock.now())
-    return isAddressName(name) ? { role: 'user', name, remote } : { role: 'server', name, remote }
+    return isAddressName(name)
+      ? { role: 'user', name, remote }
+      : { role: 'server', name, as: call.as, remote }
   }
 
   #bindings(): readonly string[] {

@@ -27,15 +27,20 @@ export interface Identity {
   readonly issued?: string
 }
 
-/** The standing that a checked hello earns. @throws {FmtpError} the codes of protocol §5.4 */
-export async function identify(hello: HelloFrame, channel: Channel, ports: LoginPorts): Promise<Identity> {
+/** The standing that a checked hello to one of our domains earns. @throws {FmtpError} the codes of protocol §5.4 */
+export async function identify(
+  hello: HelloFrame,
+  own: Domain,
+  channel: Channel,
+  ports: LoginPorts,
+): Promise<Identity> {
   const { remote } = channel
   if (hello.as === undefined) return { standing: { role: 'guest', remote } }
   const name = hello.as as Name
   if (isAddressName(name) && ports.accounts.isOwn(name)) return identifyClient(hello, name, channel, ports)
   await proveName(hello, name, ports.keys, ports.clock.now())
   if (isAddressName(name)) return { standing: { role: 'user', name, remote } }
-  return { standing: { role: 'server', name: name as Domain, remote } }
+  return { standing: { role: 'server', name: name as Domain, as: own, remote } }
 }
 
 async function identifyClient(

@@ -1,9 +1,10 @@
 /** Rows about what goes out and to whom: outboxes with their cursors and retries, and what other domains were given. */
-import { entryOf, keyOf, type ListName } from '../../objects/layout.ts'
+import { entryOf, keyOf, type ListName, listOf } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { User } from '../../schemas/user.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
 import { readPlaces } from '../delivery/received.ts'
+import type { Relayed } from '../delivery/relaying.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const mendedMost = 10_000
@@ -102,6 +103,23 @@ export function checkDue(sight: Sight, key: string, value: string): void {
   const due = findRow<{ attempts?: number; firstAtMs?: number; dueAtMs?: number }>(value)
   if (due === undefined || !areWhole(due.attempts, due.firstAtMs, due.dueAtMs))
     sight.stray(key, 'says no time of the next attempt')
+}
+
+/** What waits to be passed on takes the room of a child; where it does not wait, it takes none. */
+export function checkRelayed(sight: Sight, key: string, value: string): void {
+  const [id, domain] = partsOf(key)
+  const relayed = findRow<Partial<Relayed>>(value)
+  const row = sight.findRow<DeliveryRow>(keyOf.delivery(id, domain))
+  const isRight = typeof relayed?.child === 'string' && areWhole(relayed.bytes)
+  if (isRight && row?.relay !== undefined)
+    sight.addBytes(listOf.relay(relayed.child ?? ''), relayed.bytes ?? 0)
+  else sight.stray(key, 'nothing is passed on there')
+}
+
+export function checkOwed(sight: Sight, key: string, value: string): void {
+  const [due, id, domain] = partsOf(key)
+  const isRight = value === '' && keyOf.owed(Number(due), id, domain) === key
+  if (!isRight) sight.stray(key, 'is no time and delivery')
 }
 
 export function checkFrom(sight: Sight, key: string, value: string): void {

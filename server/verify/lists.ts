@@ -60,6 +60,7 @@ export class EntryChecks {
 function summedOf(list: ListName): readonly string[] {
   if (list.startsWith('box ')) return ['boxed', 'newest']
   if (list.startsWith('blobs ')) return ['uploaded']
+  if (list.startsWith('relay ')) return ['relayed']
   return list === listOf.cache ? ['cached', 'used'] : []
 }
 

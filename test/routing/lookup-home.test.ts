@@ -62,6 +62,8 @@ describe('lookup, by what the home answers', () => {
       kinds: coreKinds,
       keys: { find: async () => keys },
       reach: {
+        find: () => undefined,
+        findFront: () => undefined,
         domain: async () => home,
         front: async () => {
           if (reachError !== undefined) throw reachError

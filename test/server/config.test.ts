@@ -336,6 +336,7 @@ describe('config', () => {
         boxBytes: limits.boxBytes,
         blobBytes: limits.blobBytes,
         cacheBytes: limits.cacheBytes,
+        relayBytes: limits.relayBytes,
         userBlobBytes: limits.userBlobBytes,
         freeBytes: limits.freeBytes,
         groupsPerUser: 20,

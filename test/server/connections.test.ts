@@ -13,7 +13,7 @@ describe('connections that are kept', () => {
     const [channel] = channelPair(randomBytes(32).toString('base64url'))
     const session = {
       hasLeft: false,
-      standing: { role: 'server', name, remote: channel.remote },
+      standing: { role: 'server', name, as: 'lenore.org', remote: channel.remote },
       ...{ remote: channel.remote, as: 'lenore.org', isOpen: true, hasWork: false, unusedMs: 3_600_000 },
       leave: () => {
         session.hasLeft = true

@@ -35,6 +35,8 @@ describe('reachDirect', () => {
         return { outcome: 'found', object: profile, trail: [], ageMs: 0 }
       },
       reach: {
+        find: () => undefined,
+        findFront: () => undefined,
         domain: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
         front: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
         contacts: async () => {

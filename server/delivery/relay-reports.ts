@@ -1,0 +1,106 @@
+/**
+ * The report that a relay owes to who handed something over (protocol §10.9): an object of its own, queued in the commit that
+ * settles what it speaks of. A later version of it takes its place in the outbox.
+ */
+import { type Change, newChange } from '../../objects/change.ts'
+import type { Clock } from '../../objects/clock.ts'
+import { describe } from '../../objects/describe.ts'
+import { keyOf, listOf } from '../../objects/layout.ts'
+import { isHeld } from '../../objects/removal.ts'
+import { sealObject } from '../../objects/seal.ts'
+import type { Store } from '../../objects/store.ts'
+import type { Write } from '../../objects/write.ts'
+import { canonicalText } from '../../schemas/canonical.ts'
+import { limits } from '../../schemas/limits.ts'
+import { type Address, type Domain, type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
+import type { Report } from '../../schemas/report.ts'
+import type { HomeSealingKey } from '../accounts/credentials.ts'
+import type { DeliveryRow, OutboxEntry, Relay } from './outbox.ts'
+import { release } from './relaying.ts'
+import { openIn } from './states.ts'
+import { type About, isTold, reportId } from './told.ts'
+
+export interface RelayReportPorts {
+  readonly store: Store
+  readonly clock: Clock
+  homeKey(domain: Domain): HomeSealingKey
+}
+
+interface Passed extends About {
+  /** As it is written now. */
+  readonly row: DeliveryRow
+  readonly relay: Relay
+}
+
+/** What is written beside the row: the report where it says something new, and that nothing more is owed. */
+export async function relayReport(
+  { id: about, domain, row, relay }: Passed,
+  { store, clock, homeKey }: RelayReportPorts,
+): Promise<Write | undefined> {
+  const nowMs = clock.now()
+  const said = saidIn(about, domain, row)
+  const object = store.findObject(about)
+  const id = reportId(about, domain, relay.as)
+  const before = store.findBefore(id)
+  const isNews = object !== undefined && isTold(object) && said !== undefined
+  const known = before?.object as Report | undefined
+  if (!isNews || (known !== undefined && isSame(known, said))) return closing(undefined)
+  const sealed = sealObject(
+    {
+      ...said,
+      createdAt: before?.object.createdAt ?? new Date(nowMs).toISOString(),
+      expiresAt: new Date(nowMs + limits.owedMs).toISOString(),
+      ...{ id, kind: 'report', owner: relay.as },
+      version: Math.max(nowMs, (before?.object.version ?? 0) + 1),
+    } as Unsealed<Report>,
+    homeKey(relay.as),
+  )
+  const change = describe(sealed, before, 'made', store)
+  queue(change, sealed.object as FmtpObject, relay.from, { author: ownerOf(about as ObjectId), atMs: nowMs })
+  return closing(change)
+
+  /** When all is said the object need not stay. */
+  async function closing(change: Change | undefined): Promise<Write | undefined> {
+    // Of what nobody is told the next relay says nothing either.
+    const isOwed = object !== undefined && isTold(object)
+    const isWithRelay = isOwed && row.settled?.some(({ outcome }) => outcome === 'relayed') === true
+    if (openIn(row).length > 0 || isWithRelay) return change
+    const write = change ?? newChange()
+    release(write, about, domain, { isHeld: await isHeld(store, about), nowMs, store })
+    return write
+  }
+}
+
+/** `undefined`: nothing is to be said yet. */
+function saidIn(about: string, domain: Domain, row: DeliveryRow) {
+  const results = (row.settled ?? [])
+    .filter(({ outcome }) => outcome !== 'relayed')
+    .flatMap(({ for: to = row.for, outcome, code }) =>
+      to.map(each => ({ for: each, outcome, ...(code === undefined ? {} : { code }) })),
+    )
+    .slice(0, limits.recipients)
+  if (results.length === 0 && row.isLate !== true) return undefined
+  const failed = results.find(({ outcome }) => outcome !== 'stored')
+  const outcome = failed !== undefined ? 'failed' : results.length > 0 ? 'delivered' : 'delayed'
+  return { about, aboutVersion: row.version, outcome, recipient: domain, results }
+}
+
+function isSame({ about, aboutVersion, outcome, recipient, results }: Report, said: object): boolean {
+  return canonicalText({ about, aboutVersion, outcome, recipient, results } as object) === canonicalText(said)
+}
+
+/** For the author, by way of who handed it over. */
+function queue(
+  change: Change,
+  { id, version }: FmtpObject,
+  to: Domain,
+  { author, atMs }: { readonly author: Name; readonly atMs: number },
+): void {
+  const recipients = [author as Address]
+  const entry: OutboxEntry = { id, version, for: recipients, atMs }
+  const valueAt = (number: number): string =>
+    JSON.stringify({ version, list: 'outbox', number, for: recipients, atMs } satisfies DeliveryRow)
+  const record = { key: keyOf.delivery(id, to), valueAt }
+  change.appends.push({ list: listOf.outbox(to), value: JSON.stringify(entry), bytes: 0, record })
+}

@@ -1,0 +1,34 @@
+/**
+ * The report of a server that passes on what was handed to it (protocol §10.9): believed of that server alone, about what it
+ * took. It is an answer that comes later, so that it is written where the answer would stand, and stored as no object.
+ */
+import type { VerifiedObject } from '../../objects/seal.ts'
+import { FmtpError } from '../../schemas/failures.ts'
+import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import type { Report } from '../../schemas/report.ts'
+import type { Answer } from '../../wire/pairing.ts'
+import type { Said } from '../delivery/deliver.ts'
+import type { Reports } from '../delivery/reports.ts'
+import { nameOf, type Standing } from './standing.ts'
+
+/** @throws {FmtpError} FMTP_NOT_OWED, FMTP_BAD_OBJECT, FMTP_BUSY */
+export type HearReport = (report: VerifiedObject, standing: Standing) => Promise<Answer>
+
+export function createHearReport({ heard }: Pick<Reports, 'heard'>): HearReport {
+  return async ({ object }, standing) => {
+    const report = object as Report
+    const { id, version, owner, about, aboutVersion, recipient, results = [] } = report
+    if (nameOf(standing) !== owner || report.deleted === true)
+      throw new FmtpError('FMTP_NOT_OWED', `${id} by ${nameOf(standing)}`)
+    if (aboutVersion === undefined || recipient === undefined)
+      throw new FmtpError('FMTP_BAD_OBJECT', 'a relay says of which version and which domain it speaks')
+    const domain = domainOf(recipient as Name)
+    const stranger = results.find(each => domainOf(each.for as Name) !== domain)
+    if (stranger !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${stranger.for} is not of ${domain}`)
+    await heard({
+      ...{ about, aboutVersion, domain, by: owner as Domain },
+      said: results as unknown as readonly Said[],
+    })
+    return { outcome: 'stored', id, version }
+  }
+}
