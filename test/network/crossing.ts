@@ -1,6 +1,7 @@
 /**
  * Two servers that write to each other while both are killed again and again: every message that was acknowledged is there
- * once, and its author is told so. The suite runs a few kills; `npm run crossing -- --kills 200 --messages 2000` many.
+ * once, and its author is told so. The suite runs a few kills; `npm run crossing -- --kills 200 --messages 2000` many. With
+ * `--through` one of them is behind a parent that passes everything on, and is killed too.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -11,7 +12,7 @@ import type { Address } from '../../schemas/names.ts'
 import type { Report } from '../../schemas/report.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
-import { Network, type Person } from '../support/network.ts'
+import { Network, type Person, type ServerChoices } from '../support/network.ts'
 import { type ServerProcess, startProcess } from '../support/process.ts'
 import { createRandom, type Random } from '../support/random.ts'
 
@@ -20,6 +21,8 @@ export interface CrossingOptions {
   /** In both directions together. */
   readonly messages: number
   readonly seed: number
+  /** One of the two is a department, and all between them goes through its parent. */
+  readonly isThrough?: boolean
   onKill?(kill: number, told: string): void
 }
 
@@ -31,47 +34,75 @@ export interface CrossingReport {
   readonly faults: readonly string[]
 }
 
-/** One of the two, over all its lives. */
-interface Side {
+/** A server over all its lives. */
+interface Life {
   readonly domain: string
+  readonly choices: ServerChoices
   server: ServerProcess
+  aheadMs: number
+}
+
+/** One of the two. */
+interface Side extends Life {
   person: Person
   /** Messages to the other side, and which of them the home has said it has. */
   readonly sent: Map<string, boolean>
-  aheadMs: number
 }
 
 const patienceMs = 120_000
 const windowEach = 8
 
+const [hq, region] = ['poe.net', 'region.poe.net'] as const
+const port = 3687
+
 export async function runCrossing(options: CrossingOptions): Promise<CrossingReport> {
   await using network = await Network.start()
-  const sides: Side[] = []
-  try {
-    for (const [domain, name] of [
-      ['poe.net', 'edgar@poe.net'],
-      ['lenore.org', 'lost@lenore.org'],
-    ] as const) {
-      const server = await startProcess(network, domain)
-      sides.push({ domain, server, person: await server.enrol(name), sent: new Map(), aheadMs: 0 })
-    }
-    return await new Crossing(network, sides as [Side, Side], options).run()
-  } finally {
-    for (const { server } of sides) await server[Symbol.asyncDispose]()
+  const lives: Life[] = []
+  const mayDial = (domain: string) => ({ allow: [`${network.addressOf(domain)}/32`], port })
+  const start = async (domain: string, choices: ServerChoices): Promise<Life> => {
+    const life = { domain, choices, server: await startProcess(network, domain, choices), aheadMs: 0 }
+    lives.push(life)
+    return life
   }
+  const sideOf = async (life: Life, name: string): Promise<Side> =>
+    Object.assign(life, { person: await life.server.enrol(`${name}@${life.domain}`), sent: new Map() })
+  try {
+    const isThrough = options.isThrough === true
+    if (isThrough) await start(hq, { ...mayDial('lenore.org'), children: ['*.poe.net'] })
+    const poe = await start(isThrough ? region : hq, isThrough ? { ...mayDial(hq), parents: [hq] } : {})
+    const lenore = await start('lenore.org', isThrough ? mayDial(hq) : {})
+    const sides = [await sideOf(poe, 'edgar'), await sideOf(lenore, 'lost')] as const
+    if (isThrough) publishBehind(network)
+    return await new Crossing(network, sides, lives, options).run()
+  } finally {
+    for (const { server } of lives) await server[Symbol.asyncDispose]()
+  }
+}
+
+/** Who calls the department reaches its parent. */
+function publishBehind(network: Network): void {
+  network.zone.set(`_fmtp._tcp.${region}`, 'SRV', [`0 5 ${port} fmtp.${hq}`])
 }
 
 class Crossing {
   readonly #network: Network
   readonly #sides: readonly [Side, Side]
+  /** These and the one between them, where there is one. */
+  readonly #lives: readonly Life[]
   readonly #options: CrossingOptions
   readonly #random: Random
   readonly #faults: string[] = []
   #kills = 0
 
-  constructor(network: Network, sides: readonly [Side, Side], options: CrossingOptions) {
+  constructor(
+    network: Network,
+    sides: readonly [Side, Side],
+    lives: readonly Life[],
+    options: CrossingOptions,
+  ) {
     this.#network = network
     this.#sides = sides
+    this.#lives = lives
     this.#options = options
     this.#random = createRandom(options.seed)
   }
@@ -86,6 +117,7 @@ class Crossing {
     await this.#finish()
     const settledS = Math.round((performance.now() - startMs) / 1000)
     for (const [side, other] of this.#pairs()) await this.#check(side, other)
+    for (const life of this.#lives) await this.#verify(life)
     return { kills: this.#kills, acknowledged: this.#acknowledged, settledS, faults: this.#faults }
   }
 
@@ -113,18 +145,20 @@ class Crossing {
     const writing = Promise.all(this.#pairs().map(([side, other]) => this.#write(side, other, each)))
     const afterMs = random.below(random() < 0.5 ? 40 : 400)
     await sleep(afterMs)
-    const dying = random() < 0.2 ? this.#sides : [this.#sides[random.below(2)] ?? this.#sides[0]]
+    const one = this.#lives[random.below(this.#lives.length)] ?? this.#sides[0]
+    const dying = random() < 0.2 ? this.#lives : [one]
     await Promise.all(dying.map(({ server }) => server.kill()))
     this.#kills += dying.length
     await writing
     if (random() < 0.3) await sleep(random.below(300))
     // The later one finds the earlier one, whichever that is.
-    for (const side of dying) await this.#restart(side)
+    for (const life of dying) await this.#restart(life)
     return `killed ${dying.map(({ domain }) => domain).join(' and ')} after ${afterMs} ms`
   }
 
-  async #restart(side: Side): Promise<void> {
-    side.server = await startProcess(this.#network, side.domain, {}, side.aheadMs)
+  async #restart(life: Life): Promise<void> {
+    life.server = await startProcess(this.#network, life.domain, life.choices, life.aheadMs)
+    if (life.domain === region) publishBehind(this.#network)
   }
 
   /** What is in doubt first, then new ones; until the server goes away. */
@@ -161,9 +195,9 @@ class Crossing {
     for (const [side, other] of this.#pairs()) await this.#write(side, other, left)
     const endMs = performance.now() + patienceMs
     while ((await this.#open()).length > 0 && performance.now() < endMs) {
-      for (const side of this.#sides) {
-        await side.server.advance(60_000)
-        side.aheadMs += 60_000
+      for (const life of this.#lives) {
+        await life.server.advance(60_000)
+        life.aheadMs += 60_000
       }
       await sleep(500)
     }
@@ -188,7 +222,7 @@ class Crossing {
     return open
   }
 
-  /** The other's box has each once, nobody was told of a failure, and the store is whole. */
+  /** The other's box has each once, and nobody was told of a failure. */
   async #check(side: Side, other: Side): Promise<void> {
     const counts = new Map<string, number>()
     for (const { id, kind, outcome, about } of await readBox(other)) {
@@ -198,9 +232,13 @@ class Crossing {
     for (const id of side.sent.keys())
       if (counts.get(id) !== 1)
         this.#faults.push(`${id}: ${counts.get(id) ?? 0} times in the box of ${other.person.address}`)
+  }
+
+  /** The store is whole. */
+  async #verify({ domain, server }: Life): Promise<void> {
     // It ends with 1 where it finds anything.
-    await runFmtp('verify', '--config', side.server.config.file).catch(cause =>
-      this.#faults.push(`${side.domain}: ${String(cause).slice(0, 2000)}`),
+    await runFmtp('verify', '--config', server.config.file).catch(cause =>
+      this.#faults.push(`${domain}: ${String(cause).slice(0, 2000)}`),
     )
   }
 }
@@ -226,12 +264,14 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       kills: { type: 'string', default: '200' },
       messages: { type: 'string', default: '2000' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      through: { type: 'boolean', default: false },
     },
   })
   const [kills, messages, seed] = [values.kills, values.messages, values.seed].map(Number)
   process.stdout.write(`seed ${seed}\n`)
   const report = await runCrossing({
     ...{ kills: kills ?? 0, messages: messages ?? 0, seed: seed ?? 0 },
+    isThrough: values.through,
     onKill: (kill, told) => process.stdout.write(`${kill}/${kills}: ${told}\n`),
   })
   for (const fault of report.faults.slice(0, 50)) process.stdout.write(`FAULT ${fault}\n`)
