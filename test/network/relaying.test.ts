@@ -2,15 +2,21 @@
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { listOf } from '../../objects/layout.ts'
+import { removeUnheld } from '../../objects/removal.ts'
+import type { Message } from '../../schemas/message.ts'
 import { makeObjectId, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Report } from '../../schemas/report.ts'
+import type { User } from '../../schemas/user.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { linked, serveBehind } from '../support/family.ts'
+import { runFmtp } from '../support/fmtp-process.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 
 const [hq, region] = ['poe.net', 'region.poe.net']
 const [tales, poems] = ['tales.region.poe.net', 'poems.region.poe.net']
+const port = 3687
+const [minuteMs, hourMs] = [60_000, 3_600_000]
 type Servers = Record<'poe' | 'regional' | 'telling' | 'rhyming' | 'lenore', TestServer>
 
 describe('messages through parents', function () {
@@ -124,6 +130,49 @@ describe('messages through parents', function () {
     )
   })
 
+  it('are changed and deleted for all who have them', async () => {
+    const [from, to] = [`alice@${tales}`, 'lost@lenore.org']
+    const id = await write(from, [to])
+    await become(from, id, { [to]: 'stored' })
+    const edited = { id, kind: 'message', format: 'text/plain', body: 'Evermore', to: [to] }
+    assert.equal((await clientOf(from).describe({ object: edited })).outcome, 'stored')
+    const bodyOf = async () => (await boxOf(to)).find(each => each.id === id) as Message | undefined
+    await waitUntil('the edit is there', async () => (await bodyOf())?.body === 'Evermore')
+    await become(from, id, { [to]: 'stored' })
+    const object = { id, kind: 'message', deleted: true }
+    assert.equal((await clientOf(from).describe({ object })).outcome, 'stored')
+    const { store } = servers.lenore.running
+    await waitUntil('the deletion is there', () => store.findObject(id)?.deleted === true)
+    await become(from, id, { [to]: 'stored' })
+  })
+
+  it('are judged by who wrote them, whoever passed them on', async () => {
+    const [from, to] = ['lost@lenore.org', `alice@${tales}`]
+    const policy = async (members: object): Promise<void> => {
+      const object = { id: makeObjectId('user', to as Name), kind: 'user', ...members } as Partial<User>
+      assert.equal((await clientOf(to).describe({ object })).outcome, 'stored')
+    }
+    await policy({ policy: 'reject' })
+    const refused = await write(from, [to])
+    await become(from, refused, { [to]: 'refused' })
+    await policy({ policy: 'reject', whitelist: [from] })
+    const welcome = await write(from, [to])
+    await become(from, welcome, { [to]: 'stored' })
+    await policy({ policy: 'accept', whitelist: [], blacklist: ['*@lenore.org'] })
+    await become(from, await write(from, [to]), { [to]: 'refused' })
+    await policy({ policy: 'accept', blacklist: [] })
+  })
+
+  it('of a room elsewhere reach its members in a department', async () => {
+    const [moderator, member, room] = ['lost@lenore.org', `annabel@${poems}`, 'chamber@lenore.org']
+    const group = { id: `group.${room}`, kind: 'group', name: 'The chamber', members: [moderator, member] }
+    const made = await clientOf(moderator).describe({ object: { ...group, moderators: [moderator] } })
+    assert.equal(made.outcome, 'stored', made.code)
+    const id = await write(moderator, [room])
+    await waitUntil('the member has it', async () => (await boxOf(member)).some(each => each.id === id))
+    assert.equal(servers.rhyming.running.store.findBoxed(member, id)?.by, room)
+  })
+
   it('leave nothing that counts at those who passed them on', async () => {
     await waitUntil('nothing waits', () =>
       [servers.poe, servers.regional].every(({ running }) =>
@@ -132,5 +181,136 @@ describe('messages through parents', function () {
         ),
       ),
     )
+  })
+
+  it('leave stores that are whole', async () => {
+    for (const { domain } of Object.values(servers)) await network.stop(domain)
+    for (const { config } of Object.values(servers)) await runFmtp('verify', '--config', config.file)
+  })
+})
+
+describe('messages through a parent', function () {
+  this.timeout(30_000)
+  const [author, to] = [`alice@${region}`, 'lost@lenore.org']
+  let network: Network
+  let regional: TestServer
+  let alice: Connection
+  let lastId = 0
+
+  const serveTop = (): Promise<TestServer> =>
+    serveBehind(network, hq, { children: ['*.poe.net'], mayDial: ['lenore.org'], port })
+  const serveLenore = async (): Promise<TestServer> => {
+    const lenore = await serveBehind(network, 'lenore.org', { mayDial: [hq], port })
+    await enrol(lenore, to)
+    return lenore
+  }
+
+  beforeEach(async () => {
+    network = await Network.start()
+    const front = await serveTop()
+    regional = await serveBehind(network, region, { front, parents: [hq], mayDial: [hq] })
+    await linked(regional, hq)
+    alice = await connectAs(regional, await enrol(regional, author))
+  })
+
+  afterEach(async () => {
+    alice.close()
+    await network[Symbol.asyncDispose]()
+  })
+
+  async function write(recipient = to): Promise<string> {
+    const id = makeObjectId(`m${++lastId}`, author as Name)
+    const object = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to: [recipient] }
+    assert.equal((await alice.describe({ object })).outcome, 'stored')
+    return id
+  }
+
+  async function become(id: string, wanted: string): Promise<void> {
+    const outcome = async () => (await alice.request({ id })).answer.results?.[0]?.outcome
+    await waitUntil(`${id} becomes ${wanted}`, async () => (await outcome()) === wanted, 10_000)
+  }
+
+  async function reports(about: string): Promise<readonly unknown[]> {
+    const list = { of: 'box', owner: author, kind: 'report', order: 'newest' } as const
+    const { describes } = await alice.request({ list })
+    const told = describes.map(({ object }) => object as Report).filter(each => each.about === about)
+    return told.map(({ outcome, recipients, code }) => [outcome, recipients, code])
+  }
+
+  /** Time passes, by steps, so that what is due is done in between. */
+  async function pass(ms: number, stepMs = hourMs / 2): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      network.clock.advance(Math.min(left, stepMs))
+      await new Promise(resolve => setTimeout(resolve, 15))
+    }
+  }
+
+  it('that is away wait for it, while those of the house go on', async () => {
+    await serveLenore()
+    await enrol(regional, `roderick@${region}`)
+    await network.stop(hq)
+    const [outside, inside] = [await write(), await write(`roderick@${region}`)]
+    await become(inside, 'stored')
+    await become(outside, 'trying')
+    await serveTop()
+    await become(outside, 'stored')
+  })
+
+  it('wait there for who is away, and their author is told so from there', async () => {
+    const lenore = await serveLenore()
+    const first = await write()
+    await become(first, 'stored')
+    await network.stop(lenore.domain)
+    const id = await write()
+    await become(id, 'relayed')
+    await pass(5 * hourMs)
+    await waitUntil('the author is told', async () => (await reports(id)).length > 0)
+    assert.deepEqual(await reports(id), [['delayed', [to], undefined]])
+    await become(id, 'relayed')
+    await serveLenore()
+    await become(id, 'stored')
+    await waitUntil('the author is told again', async () =>
+      JSON.stringify(await reports(id)).includes('delivered'),
+    )
+  })
+
+  it('fail after five days, and their author is told why', async () => {
+    const lenore = await serveLenore()
+    await become(await write(), 'stored')
+    await network.stop(lenore.domain)
+    const id = await write()
+    await become(id, 'relayed')
+    await pass(5 * 24 * hourMs + 5 * hourMs, 2 * hourMs)
+    await become(id, 'failed')
+    const [told] = (await reports(id)) as [unknown[]]
+    assert.deepEqual(told.slice(0, 2), ['failed', [to]])
+    assert.match(String(told[2]), /^FMTP_/)
+  })
+
+  it('stay there though its cache is full, and are no more than cache afterwards', async () => {
+    const lenore = await serveLenore()
+    await become(await write(), 'stored')
+    await network.stop(lenore.domain)
+    const id = await write()
+    await become(id, 'relayed')
+    const { running } = network.find(hq)
+    assert.equal(await removeUnheld(running.store, id), false)
+    await serveLenore()
+    await become(id, 'stored')
+    await waitUntil('it may go', () => removeUnheld(running.store, id))
+  })
+
+  it('are called again when the way is free, and not before ten minutes', async () => {
+    const lenore = await serveLenore()
+    await become(await write(), 'stored')
+    const calls = (): number =>
+      regional.log.filter(({ event, record }) => event === 'route' && record.what === 'parent').length
+    const before = calls()
+    await become(await write(), 'stored')
+    assert.equal(calls(), before)
+    await pass(11 * minuteMs, minuteMs)
+    await become(await write(), 'stored')
+    assert.equal(calls(), before + 1)
+    assert.ok(lenore.log.length > 0)
   })
 })

@@ -164,6 +164,13 @@ export class Network implements AsyncDisposable {
     return domain
   }
 
+  /** A server that runs. */
+  find(domain: string): TestServer {
+    const server = this.#servers.get(domain)
+    if (server === undefined) throw new Error(`no server of ${domain}`)
+    return server
+  }
+
   /** Stops one server; its data stay, so that `serve` can start it again. */
   async stop(domain: string): Promise<void> {
     await this.#servers.get(domain)?.running[Symbol.asyncDispose]()
