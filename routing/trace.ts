@@ -9,6 +9,7 @@ import { type Domain, domainOf, isAddressName, type Name, ownerOf } from '../sch
 import type { FmtpObject } from '../schemas/object.ts'
 import type { User } from '../schemas/user.ts'
 import { recommendedRungs } from './contact.ts'
+import type { Family } from './family.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
 import type { Lookup, LookupOutcome } from './lookup.ts'
 import type { Peer, Peers } from './peer.ts'
@@ -21,6 +22,8 @@ export interface TracePorts {
   readonly reach: Reach
   /** Connections that are open already. */
   readonly open: Peers
+  /** Parents and children. */
+  readonly family: Family
   /** What keeps the domain from being asked otherwise. */
   findHeld(domain: Domain): FmtpError | undefined
   isOwnDomain(domain: Domain): boolean
@@ -115,13 +118,15 @@ async function findContacts(
 async function climbContacts(
   owner: Name,
   contacts: readonly Contact[],
-  { reach, open, as, clock, onStep }: TracePorts,
+  { reach, open, family, as, clock, onStep }: TracePorts,
 ): Promise<TracedContact> {
   const domain = domainOf(owner)
   const rungs: Rung<Peer>[] = [
     openRung(owner, open, as),
     ...recommendedRungs(contacts, { owner, as }, reach),
-    domainRung(domain, as, { reach, open }),
+    ...(family.isChild(domain) ? [belowRung(domain, family)] : []),
+    domainRung(domain, as, reach),
+    ...(family.findParent(domain) === undefined ? [] : [parentRung(domain, family)]),
   ]
   const climbed = await climb(rungs, { clock, onStep, isThorough: true })
   const { found, trail: steps, rung, error } = climbed
@@ -149,23 +154,30 @@ function openRung(owner: Name, open: Peers, as: Domain): Rung<Peer> {
   }
 }
 
-/** Where it can not be called, what is brought goes over the connection that it opened itself. */
-function domainRung(
-  domain: Domain,
-  as: Domain,
-  { reach, open }: Pick<TracePorts, 'reach' | 'open'>,
-): Rung<Peer> {
+/** A child is brought things over the connection that it opened, or that of who is above it. */
+function belowRung(domain: Domain, family: Family): Rung<Peer> {
   return {
-    name: 'domain',
+    name: 'below',
     async climb(note) {
-      try {
-        return await reach.domain(domain, as, note, true)
-      } catch (thrown) {
-        const peer = open.find(domain, as)
-        if (peer === undefined) throw thrown
-        note.add('reuse', 'ok', { domain, host: peer.host })
-        return peer
-      }
+      const peer = family.findBelow(domain)
+      note.add('connection', peer === undefined ? 'miss' : 'ok', { domain, ...(peer && { host: peer.host }) })
+      return peer
+    },
+  }
+}
+
+/** Itself, or who answers in its place. */
+function domainRung(domain: Domain, as: Domain, reach: Reach): Rung<Peer> {
+  return { name: 'domain', climb: note => reach.front(domain, as, note, true) }
+}
+
+/** Takes what can not be handed over otherwise. */
+function parentRung(domain: Domain, family: Family): Rung<Peer> {
+  return {
+    name: 'parent',
+    async climb(note) {
+      const parent = family.findParent(domain)
+      return parent === undefined ? undefined : family.reach(parent, note)
     },
   }
 }

@@ -80,6 +80,7 @@ export async function runTrace(ports: TracerPorts, call: TraceCall): Promise<Tra
     lookup: createLookup(lookupPorts),
     reach,
     open: running?.open ?? { find: () => undefined },
+    family: lookupPorts.family ?? noFamily,
     findHeld: domain => running?.findHeld(domain),
     isOwnDomain: domain => domains.has(domain),
     clock,

@@ -7,8 +7,9 @@ import { type Change, holdAs } from '../../objects/change.ts'
 import { keyOf, listOf } from '../../objects/layout.ts'
 import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
+import { FmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
-import type { Address, Domain } from '../../schemas/names.ts'
+import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { withMore } from './handing-on.ts'
 import { byDomain, type DeliveryRow, type OutboxEntry, type Relay, type Settled, sortOf } from './outbox.ts'
@@ -27,11 +28,16 @@ export interface Relaying {
   readonly nowMs: number
 }
 
+/** After which another server may bring the same. */
+const againMs = 60_000
 const final: ReadonlySet<string> = new Set(['stored', 'refused', 'absent'])
 
-/** What is said of a recipient to who brings it: what its home has said where that is known. */
-export function relayedResult(object: FmtpObject, to: Address, domain: Domain, store: Store): Result {
-  const row = findRow(object.id, domain, store)
+/**
+ * What is said of a recipient to who brings it: what its home has said where that is known.
+ * @throws {FmtpError} FMTP_BUSY while it is passed on for another server
+ */
+export function relayedResult(object: FmtpObject, to: Address, from: Domain, store: Store): Result {
+  const { row } = findRow(object.id, domainOf(to as Name), from, store)
   const said = row?.version === object.version ? settledOf(row, to) : undefined
   if (said === undefined || !final.has(said.outcome)) return { for: to, outcome: 'relayed' }
   if (said.outcome === 'stored') return { for: to, outcome: 'duplicate' }
@@ -50,9 +56,7 @@ export function relay(
   const { relay, nowMs, bytes } = relaying
   const sort = sortOf(object)
   for (const [domain, named] of byDomain(recipients)) {
-    const key = keyOf.delivery(id, domain)
-    const text = store.database.get(key)
-    const before = text === undefined ? undefined : parseRow<DeliveryRow>(text)
+    const { key, text, row: before } = findRow(id, domain, relay.from, store)
     const isSame = before?.version === version
     const to = isSame ? named.filter(each => isToQueue(before, each)) : named
     if (to.length === 0) continue
@@ -82,9 +86,15 @@ function settledOf(row: DeliveryRow, to: Address): Settled | undefined {
   return row.settled?.find(each => (each.for ?? row.for).includes(to))
 }
 
-function findRow(id: string, domain: Domain, { database }: Store): DeliveryRow | undefined {
-  const text = database.get(keyOf.delivery(id, domain))
-  return text === undefined ? undefined : parseRow<DeliveryRow>(text)
+/** The row at a domain, unless it is about what another server brought: that one is told, and this one of its own alone. */
+function findRow(id: string, domain: Domain, from: Domain, { database }: Store) {
+  const key = keyOf.delivery(id, domain)
+  const text = database.get(key)
+  const row = text === undefined ? undefined : parseRow<DeliveryRow>(text)
+  if (row?.relay === undefined || row.relay.from === from) return { key, text, row }
+  if (database.get(keyOf.relayed(id, domain)) !== undefined)
+    throw new FmtpError('FMTP_BUSY', `${id} is passed on for ${row.relay.from}`, { retryAfterMs: againMs })
+  return { key, text, row: undefined }
 }
 
 /** The object stays, and its bytes count, until all is said. */

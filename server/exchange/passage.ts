@@ -88,12 +88,15 @@ export function createPassage(ports: PassagePorts): Passage {
     const session = await sessionOf(object, standing, hops)
     if (others.length === 0) return { session, ...nowhere }
     // Children bring what is theirs, or of those below them.
+    const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
     const isForWorld = others.some(to => !ports.isChild(domainOf(to as Name)))
     const isOfChild =
       isForWorld && ports.isChild(name) && (await ports.standsFor(name, domainOf(object.owner as Name)))
 
     /** The child for whose sake it is passed on. @throws {FmtpError} FMTP_NOT_RELAYED */
     function childOf(domain: Domain): Domain {
+      // What is ours we bring ourselves.
+      if (isOurs) throw new FmtpError('FMTP_NOT_RELAYED', `${object.id} by ${name}`)
       if (ports.isChild(domain) && domain !== name) return domain
       if (isOfChild) return name
       throw new FmtpError('FMTP_NOT_RELAYED', `${object.id} by ${name} for ${domain}`)
@@ -103,7 +106,7 @@ export function createPassage(ports: PassagePorts): Passage {
     function judge(judged: FmtpObject, to: Name): Result {
       const child = childOf(domainOf(to))
       if (hops.length > limits.parentsDeep) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
-      const result = relayedResult(judged, to as Address, domainOf(to), store)
+      const result = relayedResult(judged, to as Address, name, store)
       const used = store.database.head(listOf.relay(child)).bytes
       if (result.outcome === 'relayed' && used >= ports.relayBytes)
         throw new FmtpError('FMTP_RELAY_ROOM', `${used} bytes for ${child}`, { retryAfterMs: againMs })

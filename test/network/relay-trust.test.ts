@@ -124,6 +124,26 @@ describe('relaying', function () {
       assert.deepEqual(await bring(another, message, [lenoreTo]), ['relayed', undefined])
     })
 
+    it('to who brings what another one has passed on, until that is done', async () => {
+      await arrange()
+      const to = `alice@${region}`
+      const lenore = network.hand('lenore.org')
+      const raven = network.hand('raven.example')
+      const message = handMessage(handUser(lenore, 'lost@lenore.org'), [to, `bob@${region}`])
+      await network.stop(region)
+      const home = await peerOf(poe, lenore)
+      assert.deepEqual(await bring(home, message, [to]), ['relayed', undefined])
+      const spy = await peerOf(poe, raven)
+      assert.deepEqual(await bring(spy, message, [`bob@${region}`]), ['busy', 'FMTP_BUSY'])
+      const reported = (peer: HandPeer): number => peer.came.filter(({ kind }) => kind === 'report').length
+      regional = await serveBehind(network, region, { front: poe, parents: [hq], mayDial: [hq] })
+      await waitUntil('its home is told', () => reported(home) === 1)
+      assert.deepEqual(await bring(home, message, [to]), ['duplicate', undefined])
+      assert.deepEqual(await bring(spy, message, [`bob@${region}`]), ['relayed', undefined])
+      await waitUntil('who brought it is told', () => reported(spy) === 1)
+      assert.equal(reported(home), 1)
+    })
+
     it('under a false seal', async () => {
       await arrange()
       const child = network.hand('night.poe.net')
@@ -179,6 +199,18 @@ describe('relaying', function () {
       const results = [{ for: to, outcome: 'absent', code: 'FMTP_UNKNOWN_RECIPIENT' }]
       const later = reportOf(id, { outcome: 'failed', results, version: network.clock.now() + 1 })
       await bring(top, later, [`alice@${region}`])
+      assert.deepEqual(await stateOf(id), ['stored', undefined])
+    })
+
+    it('about a version that was replaced since says nothing of the new one', async () => {
+      const id = await relayed()
+      const old = reportOf(id)
+      const object = { id, kind: 'message', format: 'text/plain', body: 'Evermore', to: [to] }
+      assert.equal((await alice.describe({ object })).outcome, 'stored')
+      await become(id, 'relayed')
+      assert.deepEqual(await bring(top, old, [`alice@${region}`]), ['stored', undefined])
+      assert.deepEqual(await stateOf(id), ['relayed', undefined])
+      assert.deepEqual(await bring(top, reportOf(id), [`alice@${region}`]), ['stored', undefined])
       assert.deepEqual(await stateOf(id), ['stored', undefined])
     })
 

@@ -163,6 +163,14 @@ describe('messages through parents', function () {
     await policy({ policy: 'accept', blacklist: [] })
   })
 
+  it('bring the author along as if from home', async () => {
+    const [from, to] = [`roderick@${region}`, 'lost@lenore.org']
+    await become(from, await write(from, [to]), { [to]: 'stored' })
+    const { store } = servers.lenore.running
+    await waitUntil('the author is there', () => store.findBoxed(to, `user.${from}`) !== undefined)
+    assert.equal(store.findBoxed(to, `user.${from}`)?.by, undefined)
+  })
+
   it('of a room elsewhere reach its members in a department', async () => {
     const [moderator, member, room] = ['lost@lenore.org', `annabel@${poems}`, 'chamber@lenore.org']
     const group = { id: `group.${room}`, kind: 'group', name: 'The chamber', members: [moderator, member] }
