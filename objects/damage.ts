@@ -19,6 +19,9 @@ export const damageAdvice =
 export const repairAdvice =
   'Look at the disk. Restore the last good backup (fmtp restore FOLDER), or save what is left: make a copy of the data folder, then run fmtp verify --repair'
 
+export const givenUpAdvice =
+  'LevelDB gave up on these files: they are not what it wrote. Look at the disk, and restore the last good backup: fmtp restore FOLDER'
+
 export const objectAdvice =
   'it is not what was sealed, was put aside and is given to nobody. Look at the disk and run: fmtp verify. An object of another domain may be fetched again; else restore a backup'
 

@@ -1,6 +1,9 @@
 /** `fmtp verify`: what is wrong with the store, and with `--repair` what of it was mended. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { givenUpAdvice } from '../../objects/damage.ts'
 import { runAction } from '../control/client.ts'
 import { type RepairResult, repair } from '../verify/repair.ts'
 import type { VerifyResult } from '../verify/verify.ts'
@@ -18,6 +21,8 @@ export async function verify(args: string[]): Promise<number> {
   })
   const config = resolve(values.config)
   const isGood = ({ findings }: VerifyResult): boolean => findings === 0
+  // What LevelDB finds in its files may end the process that asked for it.
+  if (values.repair && process.env[guardedName] === undefined) return runGuarded()
   if (values.repair)
     return operate('verify', values.json, ports => repair(config, ports), tellRepaired, isGood)
   return operate(
@@ -27,6 +32,31 @@ export async function verify(args: string[]): Promise<number> {
     tell,
     isGood,
   )
+}
+
+/** Set in the process that does the work. */
+const guardedName = 'FMTP_GUARDED'
+
+/** This very command in a process of its own, so that somebody is left who says what to do. */
+async function runGuarded(): Promise<number> {
+  const args = [...process.execArgv, ...process.argv.slice(1)]
+  const child = spawn(process.execPath, args, {
+    stdio: 'inherit',
+    env: { ...process.env, [guardedName]: '1' },
+  })
+  // It tidies up, and this one ends with it. Ctrl-C on a terminal tells both.
+  const wait = (): void => undefined
+  const pass = (signal: NodeJS.Signals): void => {
+    child.kill(signal)
+  }
+  process.on('SIGINT', wait).on('SIGTERM', pass)
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
+  process.off('SIGINT', wait).off('SIGTERM', pass)
+  if (signal === null) return code ?? 1
+  process.stderr.write(
+    `fmtp verify: the repair was ended by ${signal}. ${signal === 'SIGABRT' ? givenUpAdvice : ''}\n`,
+  )
+  return 1
 }
 
 function tellRepaired(result: RepairResult): string {

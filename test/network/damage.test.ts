@@ -197,6 +197,8 @@ describe('damaged files', function () {
   /** What was lost stays told; all else is mended, and a server serves it. */
   async function assertMended(): Promise<void> {
     const { output, log } = await verify('--repair')
+    // LevelDB ends the process where what it reads can not be.
+    if (/leveldb.*Assertion/s.test(log)) return assert.match(log, /gave up.*fmtp restore/s)
     assert.notEqual(output, '', log)
     const { codes } = JSON.parse(output) as { codes: Record<string, number> }
     const left = Object.keys(codes).filter(
