@@ -12,7 +12,6 @@ import type { Store } from '../../objects/store.ts'
 import { untilWritten } from '../../objects/until-written.ts'
 import { isOtherThan } from '../../objects/version.ts'
 import type { Write } from '../../objects/write.ts'
-import type { Step } from '../../routing/ladder.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -28,22 +27,11 @@ import type { Unsealed } from '../../schemas/object.ts'
 import type { Report } from '../../schemas/report.ts'
 import type { HomeSealingKey } from '../accounts/credentials.ts'
 import type { Said } from './deliver.ts'
-import type { DeliveryRow, Settled } from './outbox.ts'
+import { givenUp, type Heard, tellingOf, withHeard } from './heard.ts'
+import type { DeliveryRow } from './outbox.ts'
 import { relayReport } from './relay-reports.ts'
-import {
-  findRowAt,
-  findRowOf,
-  type Known,
-  openIn,
-  type Placed,
-  relayedBy,
-  settledBy,
-  withSettled,
-} from './states.ts'
-import { type About, isTold, reportId } from './told.ts'
-
-/** What was tried, as a report shows it. */
-export type Trail = readonly (Pick<Step, 'rung' | 'what' | 'ms'> & { readonly outcome: string })[]
+import { findRowAt, findRowOf, type Known, openIn, type Placed, settledBy, withSettled } from './states.ts'
+import { type About, isTold, reportId, type Telling, type Trail } from './told.ts'
 
 export interface Why {
   readonly code: string
@@ -69,16 +57,6 @@ export interface Reports {
   unheard(id: string, domain: Domain): Promise<void>
 }
 
-/** What a relay says of the recipients of one domain. */
-export interface Heard {
-  readonly about: string
-  readonly aboutVersion: number
-  readonly domain: Domain
-  readonly by: Domain
-  /** None: it is late. */
-  readonly said: readonly Said[]
-}
-
 export interface ReportPorts {
   readonly store: Store
   readonly clock: Clock
@@ -87,16 +65,7 @@ export interface ReportPorts {
   homeKey(domain: Domain): HomeSealingKey
 }
 
-interface Telling {
-  readonly outcome: 'failed' | 'delayed' | 'delivered'
-  readonly recipients: readonly Address[]
-  readonly code?: string | undefined
-  readonly trail?: Trail
-}
-
 const trailMost = 20
-/** After which a relay says once more what could not be taken yet. */
-const soonMs = 1000
 
 export function createReports(ports: ReportPorts): Reports {
   const { store, clock } = ports
@@ -184,41 +153,15 @@ export function createReports(ports: ReportPorts): Reports {
     telling: (row: DeliveryRow) => Telling | undefined,
   ): Promise<void> => tell(placedAbout(placed), () => findRowOf(placed, store), change, telling)
 
-  async function heard({ about, aboutVersion, domain, by, said }: Heard): Promise<void> {
+  async function hear(heard: Heard): Promise<void> {
+    const { about, domain, by } = heard
     const find = (): Known => {
       const known = findRowAt(about, domain, store)
       if (known === undefined) throw new FmtpError('FMTP_NOT_OWED', `${by} about ${about}`)
       return known
     }
-    const change = (row: DeliveryRow): DeliveryRow => {
-      // A later version went out meanwhile: of that nothing is said.
-      if (row.version > aboutVersion) return row
-      const owed = new Set(relayedBy(row, by))
-      const open = new Set(openIn(row))
-      // The answer that it has it is not written here yet.
-      if (said.some(each => open.has(each.for)))
-        throw new FmtpError('FMTP_BUSY', `${about} is under way`, { retryAfterMs: soonMs })
-      const isKnownRelay = owed.size > 0 || row.settled?.some(each => each.by === by) === true
-      if (!isKnownRelay && !said.every(each => wasSaid(row, each)))
-        throw new FmtpError('FMTP_NOT_OWED', `${by} about ${about}`)
-      const news = said.filter(each => owed.has(each.for))
-      if (said.length === 0) return owed.size === 0 ? row : { ...row, isLate: true }
-      return withSettled(row, settledBy(news, clock.now()), false)
-    }
-    const telling = (row: DeliveryRow): Telling | undefined => {
-      const owed = new Set(relayedBy(row, by))
-      const news = said.filter(each => owed.has(each.for))
-      const failed = news.filter(({ outcome }) => outcome !== 'stored')
-      const trail = [{ rung: 'relay', what: by.slice(0, 64), outcome: failed[0]?.code ?? 'ok', ms: 0 }]
-      if (said.length === 0) return { outcome: 'delayed', recipients: [...owed], trail }
-      if (failed.length > 0)
-        return { outcome: 'failed', recipients: failed.map(each => each.for), code: failed[0]?.code, trail }
-      const isAll = news.length === owed.size && openIn(row).length === 0
-      const hasFailed = row.settled?.some(each => each.outcome !== 'stored' && each.outcome !== 'relayed')
-      return row.isLate === true && isAll && hasFailed !== true
-        ? { outcome: 'delivered', recipients: row.for }
-        : undefined
-    }
+    const change = (row: DeliveryRow): DeliveryRow => withHeard(row, heard, clock.now())
+    const telling = (row: DeliveryRow): Telling | undefined => tellingOf(row, heard)
     // Who is told that it was heard forgets it.
     await tell({ id: about, domain }, find, change, telling, false)
   }
@@ -273,7 +216,7 @@ export function createReports(ports: ReportPorts): Reports {
         row => withSettled(row, settledBy(said, clock.now()), false),
         () => undefined,
       ),
-    heard,
+    heard: hear,
     unheard: (id, domain) =>
       tell(
         { id, domain },
@@ -286,16 +229,6 @@ export function createReports(ports: ReportPorts): Reports {
         },
       ),
   }
-}
-
-/** What a relay took too long ago to say anything of it yet. */
-function givenUp(settled: Settled, nowMs: number): Settled {
-  if (settled.outcome !== 'relayed' || settled.atMs + limits.owedMs > nowMs) return settled
-  return { ...settled, outcome: 'unknown', code: 'FMTP_NO_REPORT', atMs: nowMs }
-}
-
-function wasSaid(row: DeliveryRow, { for: to, outcome }: Said): boolean {
-  return row.settled?.some(each => each.outcome === outcome && (each.for ?? row.for).includes(to)) === true
 }
 
 function left(row: DeliveryRow, { entry }: Placed): readonly Address[] {

@@ -1,12 +1,31 @@
 /** Of what authors are told, and by which object (protocol §10.5). */
 import { hash } from 'node:crypto'
-import { type Domain, domainOf, makeObjectId, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import type { Step } from '../../routing/ladder.ts'
+import {
+  type Address,
+  type Domain,
+  domainOf,
+  makeObjectId,
+  type ObjectId,
+  ownerOf,
+} from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 
 /** An object at one domain. */
 export interface About {
   readonly id: string
   readonly domain: Domain
+}
+
+/** What was tried, as a report shows it. */
+export type Trail = readonly (Pick<Step, 'rung' | 'what' | 'ms'> & { readonly outcome: string })[]
+
+/** What an author is told. */
+export interface Telling {
+  readonly outcome: 'failed' | 'delayed' | 'delivered'
+  readonly recipients: readonly Address[]
+  readonly code?: string | undefined
+  readonly trail?: Trail
 }
 
 /** Nobody is told of these: nobody has sent them, or telling would have no end. */
