@@ -170,7 +170,7 @@ describe('delivery where something is wrong', function () {
     await become(mine, annabel, 'absent')
     const group = handUser(raven.domain, 'ravens@raven.example')
     const nowMs = Date.now()
-    const said = { about: mine, outcome: 'failed', recipient: annabel, public: false }
+    const said = { about: mine, aboutVersion: 1, outcome: 'failed', recipient: annabel, public: false }
     const report = (owner: string, from: typeof group): FmtpObject =>
       sealObject(
         {
