@@ -26,14 +26,15 @@ export function withHeard(
   { about, aboutVersion, by, said }: Heard,
   nowMs: number,
 ): DeliveryRow {
-  // A later version went out meanwhile: of that nothing is said.
-  if (row.version > aboutVersion) return row
   const owed = new Set(relayedBy(row, by))
+  const isOld = row.version > aboutVersion
+  // A later version went out meanwhile: of that nothing is said.
+  if (isOld && owed.size > 0) return row
   const open = new Set(openIn(row))
   // The answer that it has it is not written here yet.
-  if (said.some(each => open.has(each.for)))
+  if (!isOld && said.some(each => open.has(each.for)))
     throw new FmtpError('FMTP_BUSY', `${about} is under way`, { retryAfterMs: soonMs })
-  if (owed.size === 0 && !said.every(each => wasSaid(row, each)))
+  if (owed.size === 0 && (isOld || !said.every(each => wasSaid(row, each))))
     throw new FmtpError('FMTP_NOT_OWED', `${by} about ${about}`)
   if (said.length === 0) return owed.size === 0 ? row : { ...row, isLate: true }
   return withSettled(row, settledBy(newsIn(said, owed), nowMs), false)
