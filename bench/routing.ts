@@ -10,6 +10,7 @@ import { Federation } from './federation.ts'
 import { type Bench, type BenchOptions, type Figure, figure, median, quantile } from './figure.ts'
 import { measureVerifications } from './limits.ts'
 import { refusingAddress, Silent, silentAddress } from './silent.ts'
+import { measureTrips } from './trips.ts'
 
 const processes = 4
 const domainsOfEach = 25
@@ -47,7 +48,8 @@ export const routing: Bench = async ({ seconds, onProgress }) => {
   await using silent = await Silent.listen()
   onProgress(`starting ${processes + askers.length} servers`)
   await using servers = await start()
-  const figures = await measureRungs(servers, { onProgress, ms: seconds * 50 })
+  const figures = await measureTrips()
+  figures.push(...(await measureRungs(servers, { onProgress, ms: seconds * 50 })))
   figures.push(...(await measureMoved(servers, onProgress)))
   silent.check()
   return figures
