@@ -304,23 +304,4 @@ describe('standing for a child', () => {
     }
     assert.equal((await ask(client, 'prospero@poe.net')).outcome, 'found')
   })
-
-  it('does not take what is for a child: that waits', async () => {
-    await enrol(child, `dave@${region}`)
-    const writer = await clientOf(lenore, 'writer')
-    const id = '1763629200000-waits.writer@lenore.org'
-    const object = { id, kind: 'message', to: [`dave@${region}`], format: 'text/plain', body: 'Nevermore' }
-    await writer.describe({ object })
-    await waitUntil('it is put off', () =>
-      lenore.log.some(({ event, record }) => event === 'deliver.unreachable' && record.domain === region),
-    )
-    const { answer } = await writer.request({ id, effort: 'own' })
-    const [result] = answer.results ?? []
-    assert.ok(result?.outcome === 'queued' || result?.outcome === 'trying', JSON.stringify(result))
-    // The parent's own users write to it over the connection that it opened.
-    const top = await clientOf(poe, 'top')
-    const down = '1763629200000-down.top@poe.net'
-    await top.describe({ object: { ...object, id: down } })
-    await waitUntil('it comes down', () => child.running.store.findObject(down) !== undefined)
-  })
 })
