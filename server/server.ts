@@ -39,6 +39,7 @@ import { Closing } from './closing.ts'
 import { loadKinds } from './config/kinds.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
+import { Continuity } from './continuity.ts'
 import { createActions, type StatsResult } from './control/actions.ts'
 import { listenControl } from './control/socket.ts'
 import { openCore } from './core.ts'
@@ -126,6 +127,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
 
     closing.use(watchRotation({ ...core, onEvent }))
+    const hasOutbox = (domain: string): boolean =>
+      sorts.some(sort => database.head(listOf[sort](domain)).number > 0)
+    const continuity = new Continuity({
+      database,
+      clock,
+      isKnown: hasOutbox,
+      onChanged: telling.onKeyChanged,
+      onFailed: telling.onFailed('continuity'),
+    })
     const keys = createDomainKeys({
       resolver,
       clock,
@@ -135,10 +145,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       },
       requireSecure: config.dns.requireSecure,
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
+      onKeys: (domain, shown) => continuity.see(domain, shown),
     })
 
     const isKnown = async (domain: string): Promise<boolean> =>
-      sorts.some(sort => database.head(listOf[sort](domain)).number > 0) || (await accounts.isListed(domain))
+      hasOutbox(domain) || (await accounts.isListed(domain))
     const refusals = new Refusals({ clock, onEvent })
     const rates = createRates({
       perSecond: config.limits.unknownPeerPerSecond,

@@ -27,6 +27,7 @@ import {
   checkDue,
   checkFrom,
   checkIntroduced,
+  checkPinned,
   checkRetry,
   checkTime,
 } from './delivery-rows.ts'
@@ -112,6 +113,7 @@ export function createChecks(
     listed: plain(checkListed),
     skeleton: plain(checkSkeleton),
     token: plain(checkToken),
+    pinned: plain(checkPinned),
     from: plain(checkFrom),
     wrote: plain(checkWrote),
     strangers: plain(checkStrangers),
