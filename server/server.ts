@@ -41,6 +41,8 @@ import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
 import { Continuity } from './continuity.ts'
 import { createActions, type StatsResult } from './control/actions.ts'
+import { askParents } from './control/ask-parents.ts'
+import type { Place } from './control/health-actions.ts'
 import { listenControl } from './control/socket.ts'
 import { openCore } from './core.ts'
 import { createCatchUp, type DomainPeer } from './delivery/catch-up.ts'
@@ -483,6 +485,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
             open: connections,
             findHeld: domain => breaker.findHeld(domain),
           },
+          health: {
+            software: options.software,
+            listeners: { tcp: tcp.map(placeOf), udp: udp.map(placeOf), http: http.map(placeOf) },
+            hasRoom: () => disk.hasRoom,
+            linkedChildren: () => connections.openDomains().filter(domain => family.isChild(domain)),
+            askParents: () =>
+              askParents(parents, [...domains.keys()], (parent, as) => connections.find(parent, as)),
+            hasBinding: binding => connections.hasBinding(binding),
+          },
           erasedOf: address => leaving.erasedOf(address),
           httpPort: http[0]?.port,
         }),
@@ -517,6 +528,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     await closing[Symbol.asyncDispose]()
     throw thrown
   }
+}
+
+function placeOf({ address, port }: Listener): Place {
+  return { address, port }
 }
 
 function requireEndpoint(text: string) {

@@ -34,6 +34,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./verify.ts')).verify(args),
   },
   {
+    name: 'check',
+    takes: '[--seen DOMAIN] [--config FILE] [--json]',
+    does: 'checks server, DNS, hosts, keys and queue, up to a real round trip; --seen acknowledges keys that changed',
+    run: async args => (await import('./check.ts')).check(args),
+  },
+  {
     name: 'key',
     takes: 'list [DOMAIN] | rotate [DOMAIN] [--now] | retire SELECTOR [--force]  [--config FILE] [--json]',
     does: "shows a domain's keys, begins the change to a new one, deletes an old one",
