@@ -3,7 +3,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
-import type { TLSSocket } from 'node:tls'
+import { isIP } from 'node:net'
+import { rootCertificates, type TLSSocket } from 'node:tls'
 import { hostPort } from '../../routing/round-trips.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { LoadedConfig } from '../config/load.ts'
@@ -38,7 +39,7 @@ export async function checkHttp(
 
 /** The file of `http.certificate`: names, end, key; and that the server serves this very one. */
 export async function checkCertificate(
-  config: Pick<LoadedConfig, 'http' | 'listen' | 'domain'>,
+  config: Pick<LoadedConfig, 'http' | 'listen' | 'domain' | 'tls'>,
   health: HealthResult | undefined,
   { nowMs, signal }: { readonly nowMs: number; readonly signal: AbortSignal },
 ): Promise<readonly Verdict[]> {
@@ -51,7 +52,9 @@ export async function checkCertificate(
     ...ofNames(certificate, config),
     ...ofKey(certificate, config),
   ]
-  verdicts.push(...(await ofServed(certificate, health, signal)))
+  const ca = config.tls.ca === '' ? [] : [readFileSync(config.tls.ca, 'utf8')]
+  const servername = namesOf(config).find(name => isIP(name.replace(/^\[(.*)\]$/, '$1')) === 0)
+  verdicts.push(...(await ofServed(certificate, health, { signal, ca, ...(servername && { servername }) })))
   if (verdicts.length > 0) return verdicts
   return [ok(`${file} is good until ${endOf(certificate)} for ${namesOf(config).join(', ')}`)]
 }
@@ -84,7 +87,7 @@ function ofNames(
 ): Verdict[] {
   const missing = namesOf(config).filter(name => {
     const host = name.replace(/^\[(.*)\]$/, '$1')
-    return certificate.checkHost(host) === undefined && certificate.checkIP(host) === undefined
+    return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) === undefined
   })
   if (missing.length === 0) return []
   return [fail(`the certificate is not for ${missing.join(', ')}`, 'Get one that has these names as well.')]
@@ -99,40 +102,82 @@ function ofKey(certificate: X509Certificate, { http }: Pick<LoadedConfig, 'http'
 async function ofServed(
   certificate: X509Certificate,
   health: HealthResult | undefined,
-  signal: AbortSignal,
+  { signal, ...trust }: Trust & { readonly signal: AbortSignal },
 ): Promise<Verdict[]> {
   const [place] = health?.listeners.http ?? []
   if (place === undefined) return []
-  const { fingerprint } = await getHealth(place, true, signal)
-  if (fingerprint === certificate.fingerprint256) return []
+  const { fingerprint, distrust } = await getHealth(place, true, signal, trust)
+  if (fingerprint !== certificate.fingerprint256)
+    return [
+      warn(
+        'the server shows another certificate than the one in the file',
+        'Start it again, so that it reads the new one.',
+      ),
+    ]
+  if (distrust === undefined || toldBefore.has(distrust)) return []
   return [
     warn(
-      'the server shows another certificate than the one in the file',
-      'Start it again, so that it reads the new one.',
+      `no browser believes the certificate: ${distrust}`,
+      'Put the certificates between it and its authority behind it in the same file. Of an authority of your own: tls.ca.',
     ),
   ]
+}
+
+/** What is wrong with time and names is told with the dates and the names. */
+const toldBefore: ReadonlySet<string> = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+])
+
+interface Trust {
+  /** Name under which people come. */
+  readonly servername?: string
+  readonly ca: readonly string[]
+}
+
+interface Health {
+  readonly status: number | undefined
+  readonly fingerprint?: string
+  /** Code for which a client would leave. */
+  readonly distrust?: string
 }
 
 function getHealth(
   { address, port }: Place,
   isTls: boolean,
   signal: AbortSignal,
-): Promise<{ readonly status: number | undefined; readonly fingerprint?: string }> {
+  { servername, ca }: Trust = { ca: [] },
+): Promise<Health> {
   const options = { host: reachable(address), port, path: '/healthz', signal, agent: false, timeout: 5000 }
   return new Promise((resolve, reject) => {
     const take = (response: IncomingMessage): void => {
       response.resume()
-      const fingerprint = isTls
-        ? (response.socket as TLSSocket).getPeerCertificate().fingerprint256
-        : undefined
-      resolve({ status: response.statusCode, ...(fingerprint === undefined ? {} : { fingerprint }) })
+      const status = response.statusCode
+      resolve(isTls ? { status, ...seenOn(response.socket as TLSSocket) } : { status })
     }
     const request = isTls
       ? // Which one it is, is what is looked at.
-        requestTls({ ...options, rejectUnauthorized: false }, take)
+        requestTls(
+          {
+            ...options,
+            ...(servername && { servername }),
+            ca: [...rootCertificates, ...ca],
+            rejectUnauthorized: false,
+          },
+          take,
+        )
       : requestPlain(options, take)
     request.on('error', cause => reject(new FmtpError('FMTP_CONNECT_FAILED', cause.message, { cause })))
     request.on('timeout', () => request.destroy(new FmtpError('FMTP_TIMEOUT', 'no answer in 5 s')))
     request.end()
   })
+}
+
+function seenOn(socket: TLSSocket): Omit<Health, 'status'> {
+  const fingerprint = socket.getPeerCertificate().fingerprint256
+  // Node gives the code where its types promise an error.
+  const error = socket.authorizationError as Error | string | null | undefined
+  const distrust = error instanceof Error ? ((error as { code?: string }).code ?? error.message) : error
+  return { fingerprint, ...(distrust && !socket.authorized ? { distrust } : {}) }
 }

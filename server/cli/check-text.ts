@@ -11,7 +11,7 @@ export function tellCheck({ checks, outcome, ms }: CheckResult, isColoured: bool
   const end =
     outcome === 'ok'
       ? `all is well: ${count('ok')} ok${skipped}`
-      : `${count('fail')} failed, ${count('warn')} warnings, ${count('ok')} ok${skipped}`
+      : `${count('fail')} failed, ${count('warn')} ${count('warn') === 1 ? 'warning' : 'warnings'}, ${count('ok')} ok${skipped}`
   return [...lines, '', `${paint(outcome, end, isColoured)}  (${seconds} s)`].join('\n')
 }
 

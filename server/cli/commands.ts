@@ -139,8 +139,8 @@ const commands: readonly Command[] = [
   },
   {
     name: 'zone',
-    takes: 'FILE --bind ADDRESS:PORT',
-    does: 'serves a small DNS zone, for tests on one machine',
+    takes: '[DOMAIN] [--config FILE] | FILE --bind ADDRESS:PORT',
+    does: 'prints the DNS records that your domains need; with --bind serves a small zone, for tests on one machine',
     run: async args => (await import('./zone.ts')).zone(args),
   },
   {
