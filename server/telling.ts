@@ -52,7 +52,7 @@ export function createTelling(log: Log): Telling {
           from: from.map(({ selector, thumbprint }) => ({ selector, thumbprint })),
           to,
           lastSeen: new Date(Math.max(...from.map(each => each.lastAtMs))).toISOString(),
-          advice: 'ask its operator by another way, then: fmtp check --seen DOMAIN',
+          advice: `ask its operator by another way, then: fmtp check --seen ${domain}`,
         },
         'key.changed',
       ),

@@ -121,8 +121,11 @@ function judge(domain: Domain, { place, called, thrown }: Tried, isOurs: boolean
   )
 }
 
-function judgeFailure(domain: Domain, { host, address }: CallPlace, thrown: unknown): Verdict {
+function judgeFailure(domain: Domain, { host, address, port }: CallPlace, thrown: unknown): Verdict {
+  // Where it was, the line says already.
   const says = reasonOf(thrown)
+    .replace(`${host} (${address}:${port})`, '')
+    .replace(/^[: ]+/, '')
   const code = thrown instanceof FmtpError ? thrown.code : undefined
   const cause =
     thrown instanceof Error ? (thrown.cause as { readonly code?: unknown } | undefined) : undefined

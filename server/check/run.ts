@@ -107,7 +107,7 @@ async function findServer(
 ): Promise<{ readonly health: HealthResult | undefined; readonly finding: readonly Finding[] }> {
   let health: HealthResult | undefined
   const run: Check['run'] = async over => {
-    const answer = await createAsk(config)('health', {}, over)
+    const answer = await createAsk(config)('health', {}, over).catch(requireKnown)
     if (answer === undefined)
       return [
         fail(
@@ -116,10 +116,16 @@ async function findServer(
         ),
       ]
     health = answer as HealthResult
-    return judgeServer(health, software)
+    return judgeServer(health, software, config)
   }
   const finding = await makeCheck({ check: 'server', limitMs: quickMs, run }, signal)
   return { health, finding }
+}
+
+/** A server of before this check was made does not know it. */
+function requireKnown(thrown: unknown): never {
+  if (!(thrown instanceof FmtpError && thrown.code === 'FMTP_NOT_OFFERED')) throw thrown
+  throw new FmtpError('FMTP_NOT_OFFERED', 'the running server is older than this command: start it again')
 }
 
 /** One question after the other: the socket takes few at once. */

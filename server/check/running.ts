@@ -1,4 +1,7 @@
 /** What the running server says of itself: version, parents and children, what waits, what is damaged, whose keys changed. */
+import { findCanonicalIp } from '../../routing/ip.ts'
+import { hostPort } from '../../routing/round-trips.ts'
+import { findEndpoint } from '../../schemas/formats.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { HealthResult, ParentHealth, StoreHealthResult } from '../control/health-actions.ts'
@@ -6,7 +9,7 @@ import { fail, ok, skip, type Verdict, warn } from './finding.ts'
 
 export type Software = HealthResult['software']
 
-export function judgeServer(health: HealthResult, own: Software): readonly Verdict[] {
+export function judgeServer(health: HealthResult, own: Software, config: LoadedConfig): readonly Verdict[] {
   const { software, pid } = health
   const name = `${software.name} ${software.version}`
   if (software.name !== own.name || software.version !== own.version)
@@ -16,7 +19,40 @@ export function judgeServer(health: HealthResult, own: Software): readonly Verdi
         'Start the server again, so that it runs what is installed.',
       ),
     ]
+  const other = differenceOf(health, config)
+  if (other !== undefined)
+    return [
+      warn(
+        `it runs with another config than ${config.file} says now: ${other}`,
+        'Start the server again, so that it reads the config.',
+      ),
+    ]
   return [ok(`${name} runs and is ready, process ${pid}`)]
+}
+
+function isSameIp(left: string, right: string): boolean {
+  return findCanonicalIp(left) === findCanonicalIp(right)
+}
+
+/** What of the config a running server shows by itself. */
+function differenceOf(
+  { servers, listeners }: HealthResult,
+  { domain, listen }: LoadedConfig,
+): string | undefined {
+  const [named, served] = [domain, servers].map(each => each.length)
+  const isServed = domain.every(({ name }) => servers.some(each => each.domain === name))
+  if (!isServed || named !== served) return `it serves ${servers.map(each => each.domain).join(', ')}`
+  for (const sort of ['tcp', 'udp', 'http'] as const) {
+    const endpoints = listen[sort].flatMap(text => findEndpoint(text) ?? [])
+    const isSame =
+      endpoints.length === listeners[sort].length &&
+      endpoints.every(({ address, port }) =>
+        listeners[sort].some(each => isSameIp(each.address, address) && (port === 0 || each.port === port)),
+      )
+    const actual = listeners[sort].map(({ address, port }) => hostPort(address, port)).join(', ')
+    if (!isSame) return `it listens for ${sort} ${actual === '' ? 'nowhere' : `at ${actual}`}`
+  }
+  return undefined
 }
 
 /** Nothing here knows what time it is; only that the clock stands before what was made by it can be seen. */

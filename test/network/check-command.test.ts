@@ -11,7 +11,9 @@ import { join } from 'node:path'
 import { makeCertificate } from '../../objects/certificate.ts'
 import { serveZone, type Zone } from '../../routing/zone.ts'
 import { parseZone } from '../../routing/zone-text.ts'
+import { checkCertificate } from '../../server/check/certificate.ts'
 import type { CheckResult } from '../../server/check/run.ts'
+import { loadConfig } from '../../server/config/load.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
 import { diskMark, isWithoutDisk, SmallDisk } from '../support/small-disk.ts'
 
@@ -201,20 +203,22 @@ ${more}`
     assert.equal(renewed[0], 1)
     assert.match(renewed[1], /^warn {2}certificate +the server shows another certificate/m)
 
-    for (const [name, days, expected, says] of [
-      ['chat.lenore.org', 13, 1, /the certificate ends in 12 days/],
-      ['chat.lenore.org', -1, 2, /the certificate has ended/],
-      ['mail.lenore.org', 3650, 2, /the certificate is not for chat\.lenore\.org/],
+    const loaded = loadConfig(join(folder, 'lenore.conf'))
+    for (const [name, days, outcome, says] of [
+      ['chat.lenore.org', 13, 'warn', /the certificate ends in 12 days/],
+      ['chat.lenore.org', -1, 'fail', /the certificate has ended/],
+      ['mail.lenore.org', 3650, 'fail', /the certificate is not for chat\.lenore\.org/],
     ] as const) {
       await write(name, days)
-      await server?.end('SIGTERM')
-      await serve(config)
-      await publish()
-      const [code, told] = await look()
-      assert.equal(code, expected, told)
-      assert.match(told, says)
-      assert.ok(!/no browser/.test(told), told)
+      const now = { nowMs: Date.now(), signal: AbortSignal.timeout(5000) }
+      const [verdict, ...more] = await checkCertificate(loaded, undefined, now)
+      assert.deepEqual([verdict?.outcome, more], [outcome, []])
+      assert.match(verdict?.says ?? '', says)
     }
+    writeFileSync(keyFile, (await makeCertificate('chat.lenore.org', Date.now())).key)
+    const [, other] = await look()
+    assert.match(other, /^fail {2}certificate +\S+key\.pem is the key of another certificate$/m)
+
     await write('chat.lenore.org')
     await server?.end('SIGTERM')
     await serve(config.replace(/\[tls\][\s\S]*/, ''))
