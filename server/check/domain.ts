@@ -56,12 +56,9 @@ export function domainChecks(parts: Parts): DomainChecks {
     return keysOf(name as Domain).flatMap(({ state, key }) => (state === 'retired' ? [] : [key]))
   }
 
-  async function witness(
-    bindings: readonly string[],
-    signal: AbortSignal,
-  ): Promise<readonly boolean[] | undefined> {
+  async function witness(binding: string, signal: AbortSignal): Promise<boolean | undefined> {
     if (health === undefined) return undefined
-    return ((await ask('health witness', { bindings }, signal)) as WitnessResult | undefined)?.known
+    return ((await ask('health witness', { binding }, signal)) as WitnessResult | undefined)?.isKnown
   }
 
   function checksOf(domain: Domain): Check[] {
@@ -78,7 +75,7 @@ export function domainChecks(parts: Parts): DomainChecks {
         checkKeyRecords(domain, keysOf(domain), { resolver: resolver(), nowMs: clock.now(), signal }),
       ),
       check('records', callMs, signal =>
-        checkHosts(domain, { ...ports(signal, true), witness: bindings => witness(bindings, signal) }),
+        checkHosts(domain, { ...ports(signal, true), witness: binding => witness(binding, signal) }),
       ),
       check('udp', dnsMs, signal => checkUdp(domain, ports(signal, true))),
       check('round-trip', callMs, signal => checkRoundTrip(domain, ports(signal, false))),

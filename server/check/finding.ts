@@ -19,13 +19,16 @@ export interface Finding extends Verdict {
   readonly about?: string
 }
 
+/** What a check gives: of several things it says itself which. */
+export type Verdicts = readonly (Verdict & Partial<Pick<Finding, 'check' | 'about'>>)[]
+
 export interface Check {
   readonly check: string
   readonly about?: string
   /** The most it may take. */
   readonly limitMs: number
   /** One verdict at least. The signal is aborted when nobody waits any more. */
-  run(signal: AbortSignal): Promise<readonly (Verdict & Partial<Pick<Finding, 'check' | 'about'>>)[]>
+  run(signal: AbortSignal): Promise<Verdicts>
 }
 
 export const ok = (says: string): Verdict => ({ outcome: 'ok', says })

@@ -7,17 +7,15 @@ import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/names.ts'
 import { type Called, type CallPlace, type CallPorts, callAsGuest } from './call.ts'
-import { type Check, eachOf, fail, ok, reasonOf, type Verdict, warn } from './finding.ts'
+import { eachOf, fail, ok, reasonOf, type Verdict, type Verdicts, warn } from './finding.ts'
 import { secureText } from './key-records.ts'
 
 export interface HostPorts extends CallPorts {
   readonly resolver: Resolver
   readonly guard: Guard
-  /** Which of these connections have come to the running server; `undefined`: none runs. */
-  witness(bindings: readonly string[]): Promise<readonly boolean[] | undefined>
+  /** Whether a connection that is bound by this has come to the running server; `undefined`: none runs. */
+  witness(binding: string): Promise<boolean | undefined>
 }
-
-type Verdicts = Awaited<ReturnType<Check['run']>>
 
 const callsAtOnce = 8
 
@@ -77,41 +75,33 @@ async function longestTtl(domain: Domain, { via, hosts }: Hosts, resolver: Resol
   return Math.max(0, ...answers.map(each => (each.status === 'fulfilled' ? each.value.ttlMs : 0)))
 }
 
-interface Tried {
-  readonly place: CallPlace
-  readonly called?: Called
-  readonly thrown?: unknown
+function callAll(domain: Domain, places: readonly CallPlace[], ports: HostPorts): Promise<Verdicts> {
+  return eachOf(places, callsAtOnce, async place => {
+    const { host, address, port } = place
+    const verdict = await callPlace(domain, place, ports)
+    return { ...verdict, check: 'host', about: `${domain} ${host} (${hostPort(address, port)})` }
+  })
 }
 
-/** All are open at once, so that the server can be asked which of them it has. */
-async function callAll(domain: Domain, places: readonly CallPlace[], ports: HostPorts): Promise<Verdicts> {
-  const tried = await eachOf(places, callsAtOnce, async (place): Promise<Tried> => {
-    try {
-      ports.guard.check(place.address, place.port)
-      return { place, called: await callAsGuest(domain, place, ports) }
-    } catch (thrown) {
-      return { place, thrown }
-    }
-  })
+async function callPlace(domain: Domain, place: CallPlace, ports: HostPorts): Promise<Verdict> {
+  let called: Called
   try {
-    const own = tried.flatMap(({ called }) => (called?.probe.name === domain ? [called.binding] : []))
-    const known = own.length === 0 ? [] : await ports.witness(own)
-    return tried.map(each => {
-      const { host, address, port } = each.place
-      const at = own.indexOf(each.called?.binding ?? '')
-      const verdict = judge(domain, each, known === undefined ? undefined : known[at])
-      return { ...verdict, check: 'host', about: `${domain} ${host} (${hostPort(address, port)})` }
-    })
+    ports.guard.check(place.address, place.port)
+    called = await callAsGuest(domain, place, ports)
+  } catch (thrown) {
+    return judgeFailure(domain, place, thrown)
+  }
+  try {
+    const { name } = called.probe
+    if (name !== domain) return ok(`is the parent ${name}, which answers for it`)
+    return judgeWitness(await ports.witness(called.binding))
   } finally {
-    for (const { called } of tried) called?.probe.close()
+    called.probe.close()
   }
 }
 
 /** `isOurs`: this server has the connection; `undefined`: no server runs here. */
-function judge(domain: Domain, { place, called, thrown }: Tried, isOurs: boolean | undefined): Verdict {
-  if (called === undefined) return judgeFailure(domain, place, thrown)
-  const { name } = called.probe
-  if (name !== domain) return ok(`is the parent ${name}, which answers for it`)
+function judgeWitness(isOurs: boolean | undefined): Verdict {
   if (isOurs === true) return ok('answers with the key of the domain, and is this server')
   return fail(
     isOurs === undefined

@@ -13,7 +13,17 @@ import type { HealthResult, ParentsResult, StoreHealthResult } from '../control/
 import { checkCertificate, checkHttp } from './certificate.ts'
 import { checkData, checkDisk } from './data.ts'
 import { domainChecks } from './domain.ts'
-import { type Check, eachOf, type Finding, fail, makeCheck, type Outcome, ok, skip } from './finding.ts'
+import {
+  type Check,
+  eachOf,
+  type Finding,
+  fail,
+  makeCheck,
+  type Outcome,
+  ok,
+  skip,
+  type Verdicts,
+} from './finding.ts'
 import type { AskServer, Parts } from './parts.ts'
 import {
   judgeChildren,
@@ -141,26 +151,21 @@ function createAsk(config: LoadedConfig): AskServer {
 const unasked = [skip('only a running server can say')]
 
 function serverChecks({ config, clock, health, ask }: Parts): Check[] {
+  type Judge<R> = (result: R, signal: AbortSignal) => Verdicts | Promise<Verdicts>
   const asking =
-    <R extends object>(
-      action: string,
-      judge: (result: R) => ReturnType<Check['run']> | Awaited<ReturnType<Check['run']>>,
-    ): Check['run'] =>
+    <R extends object>(action: string, judge: Judge<R>, by = ask): Check['run'] =>
     async signal => {
-      const answer = health === undefined ? undefined : await ask(action, {}, signal)
-      if (answer === undefined && health !== undefined)
-        throw new FmtpError('FMTP_DISCONNECTED', 'the server has gone')
-      return answer === undefined ? unasked : judge(answer as R)
+      if (health === undefined) return unasked
+      const answer = await by(action, {}, signal)
+      if (answer === undefined) throw new FmtpError('FMTP_DISCONNECTED', 'the server has gone')
+      return judge(answer as R, signal)
     }
   const knowing =
-    (
-      judge: (
-        health: HealthResult,
-        signal: AbortSignal,
-      ) => ReturnType<Check['run']> | Awaited<ReturnType<Check['run']>>,
-    ): Check['run'] =>
+    (judge: Judge<HealthResult>): Check['run'] =>
     async signal =>
       health === undefined ? unasked : judge(health, signal)
+  // A parent may take its time: nobody else waits for that.
+  const askParents = createAsk(config)
   const quick = (check: string, run: Check['run'], limitMs = quickMs): Check => ({ check, limitMs, run })
   return [
     quick('data', () => checkData(config)),
@@ -171,7 +176,7 @@ function serverChecks({ config, clock, health, ask }: Parts): Check[] {
     quick('peer-keys', asking<StoreHealthResult>('health store', judgePeerKeys)),
     quick(
       'parent',
-      asking<ParentsResult>('health parents', ({ parents }) => judgeParents(parents)),
+      asking<ParentsResult>('health parents', ({ parents }) => judgeParents(parents), askParents),
       parentsMs,
     ),
     quick(

@@ -82,12 +82,11 @@ export interface ParentsResult {
 }
 
 export interface WitnessResult {
-  readonly known: readonly boolean[]
+  readonly isKnown: boolean
 }
 
 const asideMost = 10_000
 const retriesMost = 10_000
-const bindingsMost = 1000
 
 export function healthActions({ store, clock, domains }: Core, running?: RunningHealth): ControlActions {
   const { database } = store
@@ -126,13 +125,9 @@ export function healthActions({ store, clock, domains }: Core, running?: Running
       } satisfies StoreHealthResult
     },
     'health parents': async () => ({ parents: await requireRunning().askParents() }) satisfies ParentsResult,
-    'health witness': async ({ bindings }) => {
-      const { hasBinding } = requireRunning()
-      if (!Array.isArray(bindings) || bindings.length > bindingsMost)
-        throw new FmtpError('FMTP_BAD_FRAME', 'bindings is a list')
-      return {
-        known: bindings.map(each => typeof each === 'string' && hasBinding(each)),
-      } satisfies WitnessResult
+    'health witness': async args => {
+      const isKnown = requireRunning().hasBinding(requireText(args, 'binding'))
+      return { isKnown } satisfies WitnessResult
     },
     'check seen': async args => {
       const pattern = requireText(args, 'pattern')
