@@ -41,6 +41,7 @@
  *     skeleton <text>                      address whose look-alikes are taken
  *     token <sha256>                       a one-time link or a token
  *     peer <domain>                        when we last exchanged with a domain
+ *     pinned <domain>                      the keys that another domain was seen to have, and when all of them changed at once
  *     from <domain> <peer>                 what a peer gave to a domain of ours: places in its outbox, a day apart
  *     met <domain>                         when somebody of a domain proved to be of it for the first time
  *     wrote <address> <recipient>          a user of ours has written to this recipient
@@ -103,6 +104,7 @@ export const keyOf = {
   skeleton: (text: string) => key('skeleton', text),
   token: (sha256: string) => key('token', sha256),
   peer: (domain: string) => key('peer', domain),
+  pinned: (domain: string) => key('pinned', domain),
   from: (domain: string, peer: string) => key('from', domain, peer),
   met: (domain: string) => key('met', domain),
   wrote: (address: string, recipient: string) => key('wrote', address, recipient),

@@ -38,6 +38,8 @@ export interface DomainKeyPorts {
   /** True: no key is believed, nor that there is none, for which DNSSEC does not vouch. */
   readonly requireSecure?: boolean
   onEvent(event: KeyEvent): void
+  /** DNS shows these keys of another domain, and they are believed; none where it shows none. */
+  onKeys?(domain: string, keys: readonly DomainKey[]): void
 }
 
 interface Cached {
@@ -76,6 +78,7 @@ export function createDomainKeys(ports: DomainKeyPorts): DnsKeys {
       cache.set(domain, cached)
       const selectors = keys.map(key => key.selector)
       ports.onEvent({ what: 'key-fetched', domain, record, selectors, secure: isSecure, ms: nowMs - startMs })
+      ports.onKeys?.(domain, keys)
       return cached
     } catch (thrown) {
       const code = thrown instanceof FmtpError ? thrown.code : 'FMTP_INTERNAL'

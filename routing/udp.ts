@@ -78,7 +78,7 @@ export function createAskByDatagram(ports: DatagramPorts): AskByDatagram {
     const address = await findAddress(host)
     guard.check(address, port)
     try {
-      return replyOf(await exchange(address, port, sought), id)
+      return replyOf(await exchangeDatagrams(address, port, sought), id)
     } catch (thrown) {
       // What fails here costs more than a second each time. That something is too large for it is no fault.
       if (!(thrown instanceof FmtpError && thrown.code === 'FMTP_USE_STREAM')) guard.rest(`udp ${host}`, port)
@@ -119,7 +119,11 @@ function replyOf({ object, ...answer }: AnswerFrame, id: ObjectId): Reply {
  * while the time lasts. A socket of its own gives each question a port that nobody can guess.
  * @throws {FmtpError} FMTP_TIMEOUT, FMTP_CONNECT_FAILED
  */
-function exchange(address: string, port: number, sought: DatagramQuery['sought']): Promise<AnswerFrame> {
+export function exchangeDatagrams(
+  address: string,
+  port: number,
+  sought: DatagramQuery['sought'],
+): Promise<AnswerFrame> {
   const n = randomInt(1, 2 ** 48 - 1)
   const question = encodeQuestion({ verb: 'request', n, ...sought })
   const ip = findCanonicalIp(address)

@@ -74,6 +74,9 @@ export const limits = {
   keyMostMs: dayMs,
   keyAbsentMs: 5 * minuteMs,
   keyRefreshMs: minuteMs,
+  keysSeen: 10_000,
+  keySeenMs: hourMs,
+  keyChangeMs: 30 * dayMs,
 
   routeMs: 10 * minuteMs,
   userFreshMs: 10 * minuteMs,

@@ -39,7 +39,10 @@ import { Closing } from './closing.ts'
 import { loadKinds } from './config/kinds.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { ownHosts } from './config/own-hosts.ts'
+import { Continuity } from './continuity.ts'
 import { createActions, type StatsResult } from './control/actions.ts'
+import { askParents } from './control/ask-parents.ts'
+import type { Place } from './control/health-actions.ts'
 import { listenControl } from './control/socket.ts'
 import { openCore } from './core.ts'
 import { createCatchUp, type DomainPeer } from './delivery/catch-up.ts'
@@ -127,6 +130,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
 
     closing.use(watchRotation({ ...core, onEvent }))
+    const hasOutbox = (domain: string): boolean =>
+      sorts.some(sort => database.head(listOf[sort](domain)).number > 0)
+    const continuity = new Continuity({
+      database,
+      clock,
+      isKnown: hasOutbox,
+      onChanged: telling.onKeyChanged,
+      onFailed: telling.onFailed('continuity'),
+    })
     const keys = createDomainKeys({
       resolver,
       clock,
@@ -136,12 +148,13 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       },
       requireSecure: config.dns.requireSecure,
       onEvent: ({ what, ...record }) => log.info(record, `key.${what.slice('key-'.length)}`),
+      onKeys: (domain, shown) => continuity.see(domain, shown),
     })
 
     const isKnown = async (domain: string): Promise<boolean> =>
       parents.includes(domain as Domain) ||
       family.isChild(domain as Domain) ||
-      sorts.some(sort => database.head(listOf[sort](domain)).number > 0) ||
+      hasOutbox(domain) ||
       (await accounts.isListed(domain))
     const refusals = new Refusals({ clock, onEvent })
     const rates = createRates({
@@ -483,6 +496,15 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
             open: connections,
             findHeld: domain => breaker.findHeld(domain),
           },
+          health: {
+            software: options.software,
+            listeners: { tcp: tcp.map(placeOf), udp: udp.map(placeOf), http: http.map(placeOf) },
+            hasRoom: () => disk.hasRoom,
+            linkedChildren: () => connections.openDomains().filter(domain => family.isChild(domain)),
+            askParents: () =>
+              askParents(parents, [...domains.keys()], (parent, as) => connections.find(parent, as)),
+            hasBinding: binding => connections.hasBinding(binding),
+          },
           erasedOf: address => leaving.erasedOf(address),
           httpPort: http[0]?.port,
         }),
@@ -517,6 +539,10 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     await closing[Symbol.asyncDispose]()
     throw thrown
   }
+}
+
+function placeOf({ address, port }: Listener): Place {
+  return { address, port }
 }
 
 function requireEndpoint(text: string) {

@@ -3,6 +3,7 @@ import { damageAdvice, objectAdvice, rowAdvice } from '../objects/damage.ts'
 import { lastPart } from '../objects/layout.ts'
 import type { Step } from '../routing/ladder.ts'
 import { toFmtpError } from '../schemas/failures.ts'
+import type { KeyChange } from './continuity.ts'
 import type { AdmitDecision } from './exchange/admit.ts'
 import type { Log } from './log.ts'
 
@@ -13,6 +14,8 @@ export interface Telling {
   onEvent(event: string, record: Record): void
   /** A key of the store whose value is not what it was. */
   onDamaged(key: string): void
+  /** All keys of another domain changed at once. */
+  onKeyChanged(change: KeyChange & { readonly domain: string }): void
   onStoreDamage(lines: readonly string[]): void
   onBlobDamaged(sha256: string): void
   /** One step of a climb of this name. */
@@ -42,6 +45,17 @@ export function createTelling(log: Log): Telling {
       const advice = isObject ? objectAdvice : rowAdvice
       log.error({ key, id: lastPart(key), advice }, isObject ? 'object.damaged' : 'index.damaged')
     },
+    onKeyChanged: ({ domain, atMs: _, from, to }) =>
+      log.warn(
+        {
+          domain,
+          from: from.map(({ selector, thumbprint }) => ({ selector, thumbprint })),
+          to,
+          lastSeen: new Date(Math.max(...from.map(each => each.lastAtMs))).toISOString(),
+          advice: `ask its operator by another way, then: fmtp check --seen ${domain}`,
+        },
+        'key.changed',
+      ),
     onStoreDamage: lines => log.error({ lines, advice: damageAdvice }, 'store.damage'),
     onBlobDamaged: sha256 => log.error({ sha256, advice: 'put it back from a backup' }, 'blob.damaged'),
     onStep: climb => (about, step) =>

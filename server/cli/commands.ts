@@ -34,6 +34,12 @@ const commands: readonly Command[] = [
     run: async args => (await import('./verify.ts')).verify(args),
   },
   {
+    name: 'check',
+    takes: '[--seen DOMAIN] [--config FILE] [--json]',
+    does: 'checks server, DNS, hosts, keys and queue, up to a real round trip; --seen acknowledges keys that changed',
+    run: async args => (await import('./check.ts')).check(args),
+  },
+  {
     name: 'key',
     takes: 'list [DOMAIN] | rotate [DOMAIN] [--now] | retire SELECTOR [--force]  [--config FILE] [--json]',
     does: "shows a domain's keys, begins the change to a new one, deletes an old one",
@@ -133,8 +139,8 @@ const commands: readonly Command[] = [
   },
   {
     name: 'zone',
-    takes: 'FILE --bind ADDRESS:PORT',
-    does: 'serves a small DNS zone, for tests on one machine',
+    takes: '[DOMAIN] [--config FILE] | FILE --bind ADDRESS:PORT',
+    does: 'prints the DNS records that your domains need; with --bind serves a small zone, for tests on one machine',
     run: async args => (await import('./zone.ts')).zone(args),
   },
   {

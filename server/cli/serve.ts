@@ -1,5 +1,5 @@
 /** `fmtp serve`, which is `npm start`: the server, with all that a first start makes. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -8,6 +8,7 @@ import { islandConfig, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { makeLogInLink } from '../control/log-in-link.ts'
 import { createLog } from '../log.ts'
 import { type RunningServer, startServer } from '../server.ts'
+import { readSoftware } from './software.ts'
 
 export interface Serving {
   readonly server: RunningServer
@@ -94,10 +95,4 @@ async function introduce(
 function systemUser(): string {
   const name = userInfo().username.toLowerCase()
   return isAddress(`${name}@localhost`) ? name : 'me'
-}
-
-function readSoftware(): { name: string; version: string } {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
-  const { name, version } = JSON.parse(text) as { name: string; version: string }
-  return { name, version }
 }

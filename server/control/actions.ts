@@ -10,6 +10,7 @@ import type { LimitReport } from '../delivery/refusals.ts'
 import type { RunningRoutes } from '../tracer.ts'
 import { verifyStore } from '../verify/verify.ts'
 import type { ControlActions } from './action.ts'
+import { healthActions, type RunningHealth } from './health-actions.ts'
 import { keyActions } from './key-actions.ts'
 import { queueActions, type WakeDomain } from './queue-actions.ts'
 import { traceActions } from './trace-action.ts'
@@ -29,11 +30,13 @@ export interface RunningParts extends UsersPorts {
   stats(): StatsResult
   readonly wake: WakeDomain
   readonly routes: RunningRoutes
+  readonly health: RunningHealth
 }
 
 /** The table. An action of its own file gets the parts of the core that it uses. */
 export function createActions(core: Core, running?: RunningParts): ControlActions {
   return {
+    ...healthActions(core, running?.health),
     ...keyActions(core),
     ...queueActions(core, running?.wake),
     ...traceActions(core, running?.routes),

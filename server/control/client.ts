@@ -57,8 +57,22 @@ export async function runAction(
   }
 }
 
+/**
+ * The same by the running server alone, for who wants to know what that says. `undefined`: none listens.
+ * @throws {FmtpError} of the action; FMTP_CONFIG, FMTP_STORE when the socket can not be used
+ */
+export async function askServer(
+  config: Pick<LoadedConfig, 'data'>,
+  action: string,
+  args: Readonly<Record<string, unknown>>,
+  ports: ActionPorts,
+): Promise<object | undefined> {
+  const socket = await findServer(config)
+  return socket === undefined ? undefined : ask(socket, { action, args }, ports)
+}
+
 /** A connection to the server of this data folder, `undefined` where none listens. */
-async function findServer({ data }: LoadedConfig): Promise<Socket | undefined> {
+async function findServer({ data }: Pick<LoadedConfig, 'data'>): Promise<Socket | undefined> {
   const path = controlPath(data)
   requireOwn(data, path)
   const socket = connect(path)

@@ -68,7 +68,8 @@ function waits({ messages, bulk, putOff }: DomainQueue): boolean {
   return messages + bulk + putOff > 0
 }
 
-async function waitingDomains(store: Store): Promise<Domain[]> {
+/** All for whom anything was ever queued, by name. */
+export async function waitingDomains(store: Store): Promise<Domain[]> {
   const domains = new Set<string>()
   for (const sort of sorts)
     for (const [key] of await store.database.scan(rangeOf('head', sort), { limit: headsMost }))

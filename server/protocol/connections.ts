@@ -2,7 +2,7 @@
 import type { Peer, Peers } from '../../routing/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/names.ts'
 import { hostOf } from '../delivery/rates.ts'
 import type { Session } from './session.ts'
 
@@ -62,6 +62,17 @@ export class Connections implements Peers {
   /** The same to whichever domain of ours. */
   findAny(name: Name): Peer | undefined {
     return this.#findNewest(name, session => session.isOpen)
+  }
+
+  /** Domains with which a connection is open, whoever opened it. */
+  openDomains(): readonly Domain[] {
+    const names = [...this.#named.keys()].filter(name => !isAddressName(name)) as Domain[]
+    return names.filter(name => this.findAny(name) !== undefined)
+  }
+
+  /** True while a connection is open that others opened and that is bound by this (protocol §5.3). */
+  hasBinding(binding: string): boolean {
+    return [...this.#sessions].some(session => this.#isFromOutside(session) && session.binding === binding)
   }
 
   #findNewest(name: Name, isMeant: (session: Session) => boolean): Peer | undefined {

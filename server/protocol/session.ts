@@ -149,6 +149,11 @@ export class Session implements Peer {
     return this.#channel.remote
   }
 
+  /** What ties proofs to this very connection (protocol §5.3). */
+  get binding(): string {
+    return this.#channel.binding
+  }
+
   get host(): string {
     return this.#call?.host ?? this.#channel.remote
   }

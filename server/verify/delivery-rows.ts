@@ -2,6 +2,7 @@
 import { entryOf, keyOf, type ListName, listOf } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import type { User } from '../../schemas/user.ts'
+import { readPinned } from '../continuity.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
 import { readPlaces } from '../delivery/received.ts'
 import type { Relayed } from '../delivery/relaying.ts'
@@ -125,6 +126,11 @@ export function checkOwed(sight: Sight, key: string, value: string): void {
 export function checkFrom(sight: Sight, key: string, value: string): void {
   // Without a row all that is kept for us is asked for.
   if (readPlaces(value) === undefined) sight.stray(key, 'says not what was received up to when')
+}
+
+export function checkPinned(sight: Sight, key: string, value: string): void {
+  // Without a row the keys that the domain shows next are taken for the first.
+  if (readPinned(value) === undefined) sight.stray(key, 'says not which keys a domain had')
 }
 
 export function checkTime(sight: Sight, key: string, value: string): void {

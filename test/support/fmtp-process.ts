@@ -66,6 +66,11 @@ export class Command implements AsyncDisposable {
     return this.#child.exitCode === null && this.#child.signalCode === null && this.#failure === undefined
   }
 
+  /** Its exit status; `null` while it runs, and where a signal ended it. */
+  get status(): number | null {
+    return this.#child.exitCode
+  }
+
   /** How it ended, for a person who asks why. */
   get ending(): string {
     return `status ${this.#child.exitCode}, signal ${this.#child.signalCode}`

@@ -1,0 +1,42 @@
+/** Whether the parents of a server take it for their child (protocol §10.7), by an answer that only children get. */
+import type { Peer } from '../../routing/peer.ts'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
+import { type Domain, parseDomain } from '../../schemas/names.ts'
+import type { ParentHealth } from './health-actions.ts'
+
+/** There is no such domain anywhere (RFC 6761), so that a parent that looks it up has soon done so. */
+const nowhere = parseDomain('fmtp-check.invalid')
+
+/** Each parent for each domain of ours, over the connections that are open. Never rejects. */
+export function askParents(
+  parents: readonly Domain[],
+  names: readonly Domain[],
+  findOpen: (parent: Domain, as: Domain) => Peer | undefined,
+): Promise<readonly ParentHealth[]> {
+  const links = parents.flatMap(parent => names.map(as => ({ parent, as })))
+  return Promise.all(
+    links.map(async link => ({ ...link, ...(await stateOf(findOpen(link.parent, link.as))) })),
+  )
+}
+
+async function stateOf(peer: Peer | undefined): Promise<Pick<ParentHealth, 'state' | 'code'>> {
+  if (peer === undefined) return { state: 'away' }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new FmtpError('FMTP_TIMEOUT')), limits.parentPongMs)
+  })
+  try {
+    const asking = peer.request({ address: nowhere, effort: 'lookup' })
+    const { outcome, code } = (await Promise.race([asking, late])).answer
+    // It says to strangers that it does not look up for them.
+    if (code === 'FMTP_NOT_HERE') return { state: 'stranger' }
+    if (outcome === 'refused' || outcome === 'busy')
+      return { state: 'failed', ...(code === undefined ? {} : { code }) }
+    return { state: 'child' }
+  } catch (thrown) {
+    return { state: 'failed', code: toFmtpError(thrown).code }
+  } finally {
+    clearTimeout(timer)
+  }
+}
