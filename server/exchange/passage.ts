@@ -8,6 +8,7 @@ import { listOf } from '../../objects/layout.ts'
 import type { VerifiedObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import type { StandsFor } from '../../routing/ancestry.ts'
+import { within } from '../../routing/within.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
@@ -60,21 +61,20 @@ export function createPassage(ports: PassagePorts): Passage {
 
   /**
    * Our own parent says who brought it there: it takes what is for us, and we asked it to. Else a session counts for the
-   * owner's domain where it stands for that; asked only of what is judged by who brings it.
+   * owner's domain where it stands for that; asked only of users, who are judged by who brings them.
    */
   async function sessionOf(object: FmtpObject, standing: Standing, hops: readonly Domain[]) {
     if (standing.role !== 'server') return nameOf(standing)
     if (ports.isParent(standing.name)) return hops[0]
     const home = domainOf(object.owner as Name)
-    const isByBringer = object.kind === 'user' || object.deleted === true
-    if (home === standing.name || !isByBringer || ports.isOwnDomain(home)) return standing.name
+    if (home === standing.name || object.kind !== 'user' || ports.isOwnDomain(home)) return standing.name
     return (await stands(standing.name, home)) ? home : standing.name
   }
 
-  /** What can not be found out now does not count. */
+  /** What can not be found out in a moment does not count: who brings it waits. */
   async function stands(name: Domain, home: Domain): Promise<boolean> {
     try {
-      return await ports.standsFor(name, home)
+      return await within(ports.standsFor(name, home), limits.lookUpFirstMs, clock)
     } catch {
       return false
     }
