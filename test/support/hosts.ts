@@ -145,9 +145,11 @@ ip route add default via ${network}.1`)
     // From here on it is the process that listens there.
     listener.close()
     this.#servers.add(server)
-    await this.set(`fmtpkey.${domain}`, 'TXT', [ready.keyRecord])
-    await this.point(domain, this.addressOf(front), 'outside')
-    await this.point(domain, address, 'inside')
+    for (const [each, record] of ready.keyRecords) {
+      await this.set(`fmtpkey.${each}`, 'TXT', [record])
+      await this.point(each, this.addressOf(front), 'outside')
+      await this.point(each, address, 'inside')
+    }
     const { keyRecord } = ready
     return {
       ...{ ...server, keyRecord },

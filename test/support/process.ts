@@ -34,6 +34,8 @@ export interface Ready {
   readonly port: number
   readonly httpPort: number
   readonly keyRecord: string
+  /** The same of each of its domains. */
+  readonly keyRecords: readonly (readonly [domain: string, record: string])[]
   readonly jwk: PublicJwk
 }
 

@@ -77,5 +77,6 @@ const [http] = server.http
 const [own] = server.domains.values()
 if (tcp === undefined || http === undefined || own === undefined) throw new Error('nothing listens')
 const { record: keyRecord, pair } = own.current
-const ready: Ready = { port: tcp.port, httpPort: http.port, keyRecord, jwk: pair.jwk }
+const keyRecords = [...server.domains.values()].map(each => [each.domain, each.current.record] as const)
+const ready: Ready = { port: tcp.port, httpPort: http.port, keyRecord, keyRecords, jwk: pair.jwk }
 process.send?.(ready)
