@@ -53,13 +53,13 @@ export class Connections implements Peers {
 
   /**
    * The newest connection on which the other side proved this name to that domain of ours; one that may be half dead only
-   * where there is no other. Clients of ours are no peers.
+   * where there is no other, and none of which worse is to be feared: a new one is made then. Clients of ours are no peers.
    */
   find(name: Name, as: Domain): Peer | undefined {
-    return this.#findNewest(name, session => session.isOpen && session.as === as)
+    return this.#findNewest(name, session => session.isOpen && session.as === as && !session.isSuspected)
   }
 
-  /** The same to whichever domain of ours. */
+  /** The same to whichever domain of ours, where none can be made: any is better than none. */
   findAny(name: Name): Peer | undefined {
     return this.#findNewest(name, session => session.isOpen)
   }
@@ -171,6 +171,7 @@ export class Connections implements Peers {
     if (standing === undefined || standing.role === 'guest') return
     const named = this.#named.get(standing.name)
     if (named?.delete(session) === true) this.#domains.add(domainOf(standing.name), -1)
+    if (session.isSilent && standing.role === 'server') for (const other of named ?? []) other.suspect()
     if (named?.size === 0) this.#named.delete(standing.name)
   }
 

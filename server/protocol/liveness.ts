@@ -20,6 +20,7 @@ export class Liveness {
   #usedMs = performance.now()
   #pingedMs: number | undefined
   #isDoubted = false
+  #isSuspected = false
 
   constructor(options: LivenessOptions) {
     this.#options = options
@@ -38,6 +39,16 @@ export class Liveness {
     )
   }
 
+  /** True from a doubt or a suspicion until something is heard. */
+  get isDoubted(): boolean {
+    return this.#isDoubted
+  }
+
+  /** True from a suspicion until something is heard. */
+  get isSuspected(): boolean {
+    return this.#isSuspected
+  }
+
   /** How long nothing but pings went either way, in ms. */
   get unusedMs(): number {
     return performance.now() - this.#usedMs
@@ -48,6 +59,7 @@ export class Liveness {
     this.#heardMs = performance.now()
     this.#pingedMs = undefined
     this.#isDoubted = false
+    this.#isSuspected = false
   }
 
   used(): void {
@@ -58,6 +70,12 @@ export class Liveness {
   doubt(): void {
     this.#isDoubted = true
     this.#usedMs = Number.NEGATIVE_INFINITY
+  }
+
+  /** Another connection with the same side was given up: nothing more is risked on this one until something is heard. */
+  suspect(): void {
+    this.#isDoubted = true
+    this.#isSuspected = true
   }
 
   /** What is to be done now. After `ping` the caller says with `pinged` that it was sent. */

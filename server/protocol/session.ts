@@ -65,6 +65,7 @@ export class Session implements Peer {
   #helloTimer: ReturnType<typeof setTimeout>
   #watch: ReturnType<typeof setInterval>
   #unreadSinceMs = Date.now()
+  #isSilent = false
   readonly #liveness: Liveness
   #isPressed = false
 
@@ -172,6 +173,16 @@ export class Session implements Peer {
     return this.#liveness.isDoubtful
   }
 
+  /** True from when another connection with the same side was given up, until this one is heard from. */
+  get isSuspected(): boolean {
+    return this.#liveness.isSuspected
+  }
+
+  /** True when it was given up since the other side left a ping unanswered, and had no newer connection that explains it. */
+  get isSilent(): boolean {
+    return this.#isSilent
+  }
+
   /** True while something is unanswered on either side, or a follow is open. */
   get hasWork(): boolean {
     return this.#pairing.hasWork
@@ -185,6 +196,12 @@ export class Session implements Peer {
   /** The other side has a newer connection, and may have forgotten this one. */
   doubt(): void {
     this.#liveness.doubt()
+  }
+
+  /** The other side may be gone: it is pinged at once. */
+  suspect(): void {
+    this.#liveness.suspect()
+    this.#watchPeer()
   }
 
   /** True while the client reads its box itself, so that nothing is passed to it twice. */
@@ -396,6 +413,7 @@ export class Session implements Peer {
       { remote: this.#channel.remote, name: nameOf(this.#standing as Standing) },
       'session.silent',
     )
+    this.#isSilent = !this.#liveness.isDoubted
     this.#fail(new FmtpError('FMTP_DISCONNECTED', 'no sign of life'), true)
   }
 

@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import type { Connection } from '../../client/connection.ts'
+import { makeCertificate } from '../../objects/certificate.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, handUser } from '../support/hand.ts'
+import { handServer, knowsNobody } from '../support/hand-server.ts'
 import {
   connectAs,
   enrol,
@@ -125,6 +128,38 @@ describe('connections', function () {
         network.clock.advance(61_000)
         return lenore.running.store.findObject('m1.edgar@poe.net') !== undefined
       })
+    })
+
+    it('are all in doubt where one of them is found out, and a new one is made', async () => {
+      const sockets = new Set<TLSSocket>()
+      const certificate = await makeCertificate('raven.example', Date.now())
+      const raven = keep(
+        await handServer(
+          network,
+          { name: 'raven.example', address: '127.77.2.10', ...certificate },
+          (_, socket) => {
+            sockets.add(socket)
+            return knowsNobody
+          },
+        ),
+      )
+      assert.equal((await look(annabel)).outcome, 'absent')
+      const [called] = sockets
+      const newer = await hello(raven.domain)
+      const { answer } = raven
+      raven.answer = (frame, socket) => (socket === called ? undefined : answer(frame, socket))
+      // It is heard from last, so that the newer one is found out first, which is asked first.
+      await sleep(250)
+      called?.write('{"verb":"request","n":1}\n')
+      const startMs = performance.now()
+      const looking = look('bob@raven.example')
+      await newer.next(({ address }) => address === 'bob@raven.example')
+      const { outcome, code } = await looking
+      assert.equal(outcome, 'absent', code)
+      assert.equal(sockets.size, 2)
+      assert.ok(performance.now() - startMs < 1000, `${performance.now() - startMs} ms`)
+      assert.equal(newer.isClosed, true)
+      await waitUntil('the other one too', () => called?.readyState !== 'open')
     })
 
     it('stay while the other side answers pings, however slow its work is', async () => {

@@ -29,11 +29,21 @@ export async function serveBehind(
   return server
 }
 
+const linkedMs = 15_000
+
 /** Waits until a child's connection to its parent stands, for this many times. */
-export function linked(child: TestServer, parent: string, times = 1): Promise<unknown> {
+export function linked(
+  child: Pick<TestServer, 'domain' | 'log'>,
+  parent: string,
+  times = 1,
+): Promise<unknown> {
   const isLinked = ({ event, record }: LogRecord): boolean =>
     event === 'parent.linked' && record.parent === parent
-  return waitUntil(`${child.domain} is linked to ${parent}`, () => child.log.filter(isLinked).length >= times)
+  return waitUntil(
+    `${child.domain} is linked to ${parent}`,
+    () => child.log.filter(isLinked).length >= times,
+    linkedMs,
+  )
 }
 
 /** What a client is told of an address or id. */
@@ -48,7 +58,7 @@ export async function ask(
 }
 
 /** The steps of the ladder that a server took, from a place in its log on. */
-export function stepsOf(server: TestServer, since = 0): string[] {
+export function stepsOf(server: Pick<TestServer, 'log'>, since = 0): string[] {
   return server.log
     .slice(since)
     .filter(({ event }) => event === 'route')

@@ -45,6 +45,10 @@ export interface ServerChoices {
   readonly contacts?: readonly string[]
   /** Kinds that its operator adds: the JSON Schema of each by its name. */
   readonly kinds?: Readonly<Record<string, object>>
+  /** HTTP is on loopback alone, and clients call this address to get there. Default: on that of the server. */
+  readonly door?: string
+  /** `log.level`. Default: errors. */
+  readonly logLevel?: string
 }
 
 export interface LogRecord {
@@ -116,15 +120,8 @@ export class Network implements AsyncDisposable {
     const before = this.#sites.get(domain)
     const folder = before?.folder ?? mkdtempSync(join(tmpdir(), 'fmtp-test-'))
     const address = this.addressOf(domain)
-    const file = join(folder, 'fmtp.conf')
-    writeFileSync(file, configText(domain, address, this.zone.server, choices))
-    mkdirSync(join(folder, 'kinds'), { recursive: true })
-    for (const [kind, schema] of Object.entries(choices.kinds ?? {}))
-      writeFileSync(join(folder, 'kinds', `${kind}.json`), JSON.stringify(schema))
-    mkdirSync(join(folder, 'data', 'tls'), { recursive: true })
-    writeFileSync(join(folder, 'data', 'tls', 'cert.pem'), this.#certificate.cert)
-    writeFileSync(join(folder, 'data', 'tls', 'key.pem'), this.#certificate.key, { mode: 0o600 })
-    const site = { domain, address, folder, config: loadConfig(file) }
+    const place = { domain, address, folder, nameServer: this.zone.server }
+    const site = writeSite(place, choices, this.#certificate)
     this.#sites.set(domain, site)
     return site
   }
@@ -182,6 +179,24 @@ export class Network implements AsyncDisposable {
     await this.zone[Symbol.asyncDispose]()
     for (const { folder } of this.#sites.values()) rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Writes the config of a server, and what it does not have to make then. */
+export function writeSite(
+  { nameServer, ...place }: Omit<Site, 'config'> & { readonly nameServer: string },
+  choices: ServerChoices,
+  certificate: Certificate,
+): Site {
+  const { domain, address, folder } = place
+  const file = join(folder, 'fmtp.conf')
+  writeFileSync(file, configText(domain, address, nameServer, choices))
+  mkdirSync(join(folder, 'kinds'), { recursive: true })
+  for (const [kind, schema] of Object.entries(choices.kinds ?? {}))
+    writeFileSync(join(folder, 'kinds', `${kind}.json`), JSON.stringify(schema))
+  mkdirSync(join(folder, 'data', 'tls'), { recursive: true })
+  writeFileSync(join(folder, 'data', 'tls', 'cert.pem'), certificate.cert)
+  writeFileSync(join(folder, 'data', 'tls', 'key.pem'), certificate.key, { mode: 0o600 })
+  return { ...place, config: loadConfig(file) }
 }
 
 /** Makes an account and enrols a device for it, as the log-in link does. */
@@ -287,16 +302,16 @@ children = ${JSON.stringify(choices.children ?? [])}
 name = "${domain}"
 ${(choices.also ?? []).map(name => `[[domain]]\nname = "${name}"\n`).join('')}[listen]
 tcp = ["${address}:${choices.port ?? 0}"]
-http = ["${address}:0"]
+http = ["${choices.door === undefined ? address : '127.0.0.1'}:0"]
 udp = ${choices.udp === true ? `["${address}:0"]` : '[]'}
-hosts = ["${address}"]
+hosts = ["${choices.door ?? address}"]
 contacts = ${JSON.stringify(choices.contacts ?? [])}
 [dns]
 servers = ["${nameServer}"]
 ${table(choices.dns ?? {})}[guard]
 allow = ${JSON.stringify(choices.allow ?? ['127.77.0.0/16'])}
 [log]
-level = "error"
+level = "${choices.logLevel ?? 'error'}"
 format = "json"
 [block]
 domains = ${JSON.stringify(choices.block ?? [])}
