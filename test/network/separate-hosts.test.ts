@@ -49,6 +49,8 @@ describe(`servers on separate hosts${hostsMark}`, function () {
   const at = {} as Record<Domain, HostServer>
   const users = new Map<string, Person>()
   const clients = new Map<string, Connection>()
+  /** Who sits there. */
+  const writers = new Map<string, string>()
   /** Begins with the suite: a host that takes no packet takes ten seconds. */
   let toTheDead: ReturnType<typeof look>[] = []
 
@@ -67,8 +69,10 @@ describe(`servers on separate hosts${hostsMark}`, function () {
   async function clientAt(domain: Domain): Promise<Connection> {
     const open = clients.get(domain)
     if (open !== undefined) return open
-    const client = await at[domain].connect(users.get(await somebody(domain)) as Person)
+    const address = await somebody(domain)
+    const client = await at[domain].connect(users.get(address) as Person)
     clients.set(domain, client)
+    writers.set(domain, address)
     return client
   }
 
@@ -291,7 +295,7 @@ describe(`servers on separate hosts${hostsMark}`, function () {
       assert.equal((await look(tales, own)).outcome, 'found')
       const reader = await at[tales].connect(users.get(own) as Person)
       const writer = await clientAt(tales)
-      const id = `m1.${[...users.keys()].find(address => address.endsWith(`@${tales}`))}`
+      const id = `m1.${writers.get(tales)}`
       const object = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to: [own] }
       assert.equal((await writer.describe({ object })).outcome, 'stored')
       const box = await reader.request({ list: { of: 'box', owner: own, kind: 'message' } })
@@ -317,7 +321,67 @@ describe(`servers on separate hosts${hostsMark}`, function () {
     })
   })
 
-  // NOTE: messages to and from departments, relayed by their parents, are tested here: the hosts and the wall are the same.
+  describe('that write to each other', () => {
+    let lastId = 0
+
+    /** Writes to somebody who never heard of the author. */
+    async function write(from: Domain, to: string) {
+      const client = await clientAt(from)
+      const id = `w${++lastId}.${writers.get(from)}`
+      const object = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to: [to] }
+      assert.equal((await client.describe({ object })).outcome, 'stored')
+      return {
+        id,
+        become: (wanted: string) =>
+          waitUntil(
+            `${id} becomes ${wanted}`,
+            async () => (await client.request({ id })).answer.results?.[0]?.outcome === wanted,
+            soonMs,
+          ),
+      }
+    }
+
+    async function idsInBoxOf(address: string, domain: Domain): Promise<readonly string[]> {
+      const reader = await at[domain].connect(users.get(address) as Person)
+      const { describes } = await reader.request({ list: { of: 'box', owner: address, kind: 'message' } })
+      reader.close()
+      return describes.map(({ object }) => (object as FmtpObject).id)
+    }
+
+    for (const [from, to] of [
+      [tales, lenore],
+      [lenore, tales],
+      [raven, region],
+      [tales, poems],
+      [poems, hq],
+      [hq, poems],
+      [lenore, raven],
+    ] as const)
+      it(`bring what goes from ${from} to ${to}, once, and say that it is there`, async () => {
+        const reader = await somebody(to)
+        const { id, become } = await write(from, reader)
+        await become('stored')
+        assert.deepEqual(await idsInBoxOf(reader, to), [id])
+      })
+
+    it('keep what is on its way while a link is down, tell who has it, and bring it then', async () => {
+      const [ours, theirs] = [hosts.addressOf(region), hosts.addressOf(hq)]
+      const [inner, outer] = [await somebody(tales), await somebody(lenore)]
+      const [lostBefore, linkedBefore] = [silences(hq), links(at[region])]
+      await hosts.wall.cut(ours, theirs)
+      await waitUntil('the top knows', () => silences(hq) > lostBefore, soonMs)
+      const [into, out] = [await write(raven, inner), await write(poems, outer)]
+      await into.become('relayed')
+      await out.become('relayed')
+      await hosts.wall.mend(ours, theirs)
+      await at[region].advance(60_000)
+      await linked(at[region], hq, linkedBefore + 1)
+      await into.become('stored')
+      await out.become('stored')
+      assert.deepEqual(await idsInBoxOf(inner, tales), [into.id])
+      assert.deepEqual(await idsInBoxOf(outer, lenore), [out.id])
+    })
+  })
 })
 
 const links = (server: HostServer): number =>
