@@ -128,7 +128,14 @@ export function createAskPiece({ reach, family, clock }: PiecesPorts): AskPiece 
     const isKnown = way !== undefined && clock.now() < way.untilMs
     const first = isKnown ? rungs.filter(({ name }) => name === way.rung) : []
     const ordered = [...first, ...rungs.filter(rung => !first.includes(rung))]
-    const { found, error, rung } = await climb(ordered, { clock, onStep: options.onStep })
+    let lie: FmtpError | undefined
+    const onStep = (step: Step): void => {
+      if (step.outcome === 'FMTP_BLOB_PIECE') lie = new FmtpError(step.outcome, String(step.detail.reason))
+      options.onStep?.(step)
+    }
+    const { found, error, rung } = await climb(ordered, { clock, onStep })
+    // That somebody lied is worse than that others are not there.
+    if (found === undefined && lie !== undefined) throw lie
     if (found === undefined)
       throw error ?? new FmtpError(options.extent === 'below' ? 'FMTP_NOT_HERE' : 'FMTP_UNREACHABLE')
     if (found instanceof FmtpError) throw found
