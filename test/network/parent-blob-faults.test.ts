@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
@@ -219,6 +220,18 @@ describe('blobs through parents, where something is wrong', function () {
         await assertNothing(middle, sought)
       })
 
+      it('that says yes is believed for a minute', async () => {
+        assert.ok((await fetchAll(client, sought)).equals(sought.bytes))
+        source.answer = () => ({ outcome: 'absent', code: 'FMTP_ABSENT' })
+        assert.equal((await ask(client, sought)).outcome, 'found')
+        network.clock.advance(limits.proofMs)
+        assert.equal((await ask(client, sought)).outcome, 'unreachable')
+        source.answer = frame => give(sought.bytes, frame)
+        const since = source.frames.length
+        assert.ok((await fetchAll(client, sought)).equals(sought.bytes))
+        assert.ok(!source.frames.slice(since).some(frame => frame.blob !== undefined && isWhole(frame)))
+      })
+
       it('that hangs lets who asks come back, and is asked once', async () => {
         const held: (() => void)[] = []
         source.answer = (frame, socket) => {
@@ -272,6 +285,27 @@ describe('blobs through parents, where something is wrong', function () {
     )
   })
 
+  it('are not asked for at places that may not be dialled, whoever names them', async () => {
+    const poe = await serve(hq, { children: ['*.poe.net'] })
+    const child = await serve(region, { parents: [hq], mayDial: [hq] })
+    await linked(child, hq)
+    const { record } = network.hand('evil.example')
+    const address = network.addressOf('evil.example')
+    let calls = 0
+    const silent = createServer(socket => {
+      calls++
+      socket.destroy()
+    })
+    await new Promise<void>(resolve => silent.listen(0, address, resolve))
+    const { port } = silent.address() as AddressInfo
+    network.publish({ domain: 'evil.example', address }, record, port)
+    const { outcome, code } = await ask(await clientOf(child), seek(10, 'raven@evil.example'))
+    assert.deepEqual([outcome, code, calls], ['unreachable', 'FMTP_GUARDED', 0])
+    const refused = poe.log.filter(({ record }) => record.outcome === 'FMTP_GUARDED')
+    assert.ok(refused.length > 0)
+    silent.close()
+  })
+
   it('that name each other are a ring, which is cut', async () => {
     const [left, right] = ['left.example', 'right.example'] as const
     const { port } = await serveBehind(network, left, {})
@@ -316,9 +350,14 @@ describe('blobs through parents, where something is wrong', function () {
     await ask(client, large)
     assert.ok(!existsSync(blobFile(poe, large.blob)))
     assert.equal(partialBytes(poe), 0)
-    // What the cache lost goes, but not what somebody has.
+    // What an object named that has gone is kept as long as it is in the cache.
+    const kept = await rowsOf(poe, 'carried')
+    assert.ok(kept.length > 0)
+    await database.commit([{ puts: kept.map(([key]) => [keyOf.loose(key.split(' ')[1] ?? ''), '0']) }])
     await poe.running.upkeep.once()
-    assert.equal((await rowsOf(poe, 'carried')).length, (await rowsOf(poe, 'blob')).length)
+    assert.deepEqual(await rowsOf(poe, 'loose'), [])
+    assert.equal((await rowsOf(poe, 'blob')).length, kept.length)
+    assert.ok(existsSync(blobFile(poe, first.blob)))
   })
 
   it('are asked for a few at a time by one who waits', async () => {

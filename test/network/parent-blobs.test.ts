@@ -12,6 +12,7 @@ import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Name, parseDomain } from '../../schemas/names.ts'
 import { attachmentOf, blobFile, findFaults, putBlob } from '../support/blob.ts'
+import { waitUntil } from '../support/conditions.ts'
 import { linked, serveBehind } from '../support/family.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 import { type RawEnd, type Received, rawTls } from '../support/raw.ts'
@@ -154,8 +155,12 @@ describe('blobs through parents', function () {
   const codeOf = ({ outcome, code }: Received): unknown => code ?? outcome
 
   /** Pieces of a blob of more than a byte that a server was given on one rung, since a place in its log. */
-  function piecesOf(server: TestServer, { sha256 }: Given, rung: string, since = 0): number {
-    return server.log.slice(since).filter(({ event, record }) => {
+  const piecesOf = (server: TestServer, given: Given, rung: string, since = 0): number =>
+    answersOf(server, given, rung, since).filter(isPiece => isPiece).length
+
+  /** What a server was given on one rung: true for a piece, false for a byte. */
+  function answersOf(server: TestServer, { sha256 }: Given, rung: string, since = 0): readonly boolean[] {
+    return server.log.slice(since).flatMap(({ event, record }) => {
       const {
         rung: on,
         what,
@@ -167,10 +172,10 @@ describe('blobs through parents', function () {
         outcome?: string
         detail?: { blob?: string; range?: readonly [number, number] }
       }
+      const isGiven = event === 'route' && what === 'request' && outcome === 'ok' && on === rung
       const [from = 0, to = 0] = detail?.range ?? []
-      const isPiece = event === 'route' && what === 'request' && outcome === 'ok' && to > from
-      return isPiece && on === rung && detail?.blob === sha256
-    }).length
+      return isGiven && detail?.blob === sha256 ? [to > from] : []
+    })
   }
 
   const isKept = (server: TestServer, { sha256 }: Given, domain: string): boolean =>
@@ -224,6 +229,23 @@ describe('blobs through parents', function () {
       for (const server of [one, two])
         assert.deepEqual(await outcomeOf(await clientOf(server, 'alice'), given), given.bytes)
       assert.equal(piecesOf(poe, given, 'domain'), 1)
+    })
+
+    it('are given without a question by who has the object, to who may see that', async () => {
+      const top = await clientOf(poe, 'prospero')
+      const open = await publish(lenore, 'lost', { public: true })
+      assert.equal((await top.request({ id: open.id, effort: 'lookup' })).answer.outcome, 'found')
+      const given = await publish(lenore, 'lost', { to: ['prospero@poe.net', `alice@${first}`] })
+      await waitUntil('it is delivered', () => poe.running.store.findObject(given.id) !== undefined)
+      const [alice, dupin] = [await clientOf(one, 'alice'), await clientOf(two, 'dupin')]
+      for (const each of [open, given]) {
+        assert.deepEqual(await outcomeOf(alice, each), each.bytes)
+        const since = poe.log.length
+        const told = each.secret === undefined ? {} : { secret: each.secret }
+        assert.deepEqual(await outcomeOf(dupin, each, told), each.bytes)
+        assert.deepEqual(answersOf(poe, each, 'domain', since), [])
+      }
+      assert.equal(await outcomeOf(dupin, given), 'FMTP_GUARDED')
     })
 
     it('come once, whoever waits for them at the same time', async () => {
