@@ -60,6 +60,9 @@ export interface CarryQuery {
 interface Transfer {
   readonly who: string
   readonly work: Promise<void>
+  /** Who waits for it now, and until when it goes on without. */
+  waiting: number
+  wantedUntilMs: number
 }
 
 const proofsMost = 10_000
@@ -144,40 +147,45 @@ export class Carrier implements AsyncDisposable {
   async #wait(query: CarryQuery, bytes: number): Promise<void> {
     const { clock } = this.#ports
     const transfer = this.#transfer(query, bytes)
+    transfer.waiting++
     const over = new AbortController()
     const tooLong = clock.sleep(limits.carryMs, over.signal).then(() => {
       throw new FmtpError('FMTP_BUSY', `${query.blob} is on its way`, { retryAfterMs: againMs })
     })
     try {
-      await Promise.race([transfer, tooLong])
+      await Promise.race([transfer.work, tooLong])
     } catch (thrown) {
       const error = toFmtpError(thrown)
       // Who came first for it may have it no more: that says nothing of this asker.
       throw error.code === 'FMTP_ABSENT' ? new FmtpError('FMTP_NOT_HERE', error.message) : error
     } finally {
+      transfer.waiting--
+      transfer.wantedUntilMs = clock.now() + limits.wantedMs
       tooLong.catch(() => undefined)
       over.abort()
     }
   }
 
-  /** One for all who wait. It goes on when nobody does any more: who asked comes back for it. */
-  #transfer(query: CarryQuery, bytes: number): Promise<void> {
+  /** One for all who wait. It goes on for a while when nobody does any more: who asked comes back for it. */
+  #transfer(query: CarryQuery, bytes: number): Transfer {
     const { who, isChild } = query.by
     const name = turnOf(query.blob, domainOf(ownerOf(query.id)))
     const running = this.#transfers.get(name)
-    if (running !== undefined) return running.work
+    if (running !== undefined) return running
     const own = [...this.#transfers.values()].filter(each => each.who === who).length
     const most = isChild ? limits.carriedAtOnce / 2 : limits.piecesPerPeer
     if (this.#transfers.size >= limits.carriedAtOnce || own >= most || this.#closing.signal.aborted)
       throw new FmtpError('FMTP_BUSY', `${own} blobs come for ${who}`, { retryAfterMs: againMs })
-    const work = this.#bring(query, bytes).finally(() => this.#transfers.delete(name))
+    const isWanted = (): boolean => transfer.waiting > 0 || this.#ports.clock.now() < transfer.wantedUntilMs
+    const work = this.#bring(query, bytes, isWanted).finally(() => this.#transfers.delete(name))
     // What was told of it may have been wrong: that is asked anew.
     work.catch(() => this.#proofs.delete(proofName(query)))
-    this.#transfers.set(name, { who, work })
-    return work
+    const transfer: Transfer = { who, work, waiting: 0, wantedUntilMs: Number.POSITIVE_INFINITY }
+    this.#transfers.set(name, transfer)
+    return transfer
   }
 
-  async #bring(query: CarryQuery, bytes: number): Promise<void> {
+  async #bring(query: CarryQuery, bytes: number, isWanted: () => boolean): Promise<void> {
     const { store, blobs, clock, turns, onEvent, onKept } = this.#ports
     const { blob, id, by } = query
     const domain = domainOf(ownerOf(id))
@@ -193,7 +201,10 @@ export class Carrier implements AsyncDisposable {
         clock,
         pieceBytes: this.#ports.pieceBytes,
         bytes,
-        ask: range => lane.wait(this.#ask(query, range)),
+        ask: range => {
+          if (!isWanted()) throw new FmtpError('FMTP_TIMEOUT', 'nobody comes back for it')
+          return lane.wait(this.#ask(query, range))
+        },
         pause: ms => lane.wait(clock.sleep(ms, this.#closing.signal)),
       })
       await incoming.finish(found =>
