@@ -505,7 +505,7 @@ describe('blobs between servers', function () {
       await end.closed()
       // It is asked once more over another connection, and there is none.
       await logged('pull.unreachable')
-      for (let days = 0; days < 6; days++) {
+      for (let days = 0; days < 5; days++) {
         network.clock.advance(dayMs)
         await logged('pull.unreachable', days + 2)
       }
