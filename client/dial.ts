@@ -17,6 +17,7 @@ export function dialOrigin(origin: string): Promise<Channel> {
       handshakeTimeout: limits.connectMs,
       maxPayload: limits.frameBytes,
       perMessageDeflate: false,
+      followRedirects: false,
     })
     socket.once('error', cause =>
       reject(new FmtpError('FMTP_CONNECT_FAILED', `${origin}: ${cause.message}`, { cause })),

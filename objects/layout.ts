@@ -26,6 +26,8 @@
  *     loose <sha256>                       unix ms since when no object names it; 0 where none does any more
  *     pull <domain> <due ms> <sha256> <id> a blob that is to come from there, by the time of its next attempt
  *     pulled <sha256> <id>                 the home of the object gave it: whose room it takes, how many bytes
+ *     carried <sha256> <domain>            a blob that went through here, given by the home of an object there: bytes, when it was used
+ *     idle <unix ms> <sha256> <domain>     the same, by the time at which it was used
  *     away <domain>                        schedule of a domain from which no blob could be had
  *     blob-leaving <sha256>                a blob that is about to be removed
  *     credential <thumbprint> <owner>      encryptedKey of that key: the newest that was seen or issued
@@ -89,6 +91,9 @@ export const keyOf = {
   pull: (domain: string, dueAtMs: number, sha256: string, id: string) =>
     key('pull', domain, padded(dueAtMs, msDigits), sha256, id),
   pulled: (sha256: string, id: string) => key('pulled', sha256, id),
+  carried: (sha256: string, domain: string) => key('carried', sha256, domain),
+  idle: (usedAtMs: number, sha256: string, domain: string) =>
+    key('idle', padded(usedAtMs, msDigits), sha256, domain),
   away: (domain: string) => key('away', domain),
   blobLeaving: (sha256: string) => key('blob-leaving', sha256),
   credential: (thumbprint: string, owner: string) => key('credential', thumbprint, owner),
@@ -139,7 +144,7 @@ export const listOf = {
   blobs: (address: string): ListName => `blobs ${address}`,
   /** Has no entries, only bytes: what waits here to be passed on for a child or to one. */
   relay: (child: string): ListName => `relay ${child}`,
-  /** Has no entries, only bytes: what the cache of foreign objects takes. */
+  /** Has no entries, only bytes: what foreign objects that nobody here holds take, and blobs that went through. */
   cache: 'cache foreign' as ListName,
 } as const
 

@@ -3,6 +3,7 @@
  * and by whose connection one of those is reached. Knows no connection itself: what keeps them is handed in.
  */
 import { findMatch, isMatch } from '../objects/pattern.ts'
+import { FmtpError } from '../schemas/failures.ts'
 import type { ParentRule } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain } from '../schemas/names.ts'
@@ -23,6 +24,8 @@ export interface Uplinks {
 export interface Family extends Uplinks {
   /** Who is asked about this domain. `undefined`: nobody. */
   findParent(domain: Domain): Domain | undefined
+  /** True for a domain that the configuration names as a parent. */
+  isParent(domain: Domain): boolean
   /** True for a domain that this server looks up for, and answers for where it can not be called. */
   isChild(domain: Domain): boolean
   /** The connection that leads down to a child: its own, else that of who is above it. */
@@ -60,6 +63,7 @@ export function createFamily(ports: FamilyPorts): Family {
     reach: (parent, note) => ports.uplinks.reach(parent, note),
     rest: parent => ports.uplinks.rest(parent),
     isChild,
+    isParent: domain => ports.rules.some(({ parent }) => parent === domain),
 
     findParent(domain) {
       if (isChild(domain)) return undefined
@@ -81,11 +85,19 @@ export function createFamily(ports: FamilyPorts): Family {
   }
 }
 
+/** The same, where it must be there. @throws {FmtpError} FMTP_DISCONNECTED */
+export function requireBelow(family: Family, domain: Domain): Peer {
+  const peer = family.findBelow(domain)
+  if (peer === undefined) throw new FmtpError('FMTP_DISCONNECTED', `${domain} has no connection here`)
+  return peer
+}
+
 /** Of a server that stands alone. */
 export const noFamily: Family = {
   reach: () => Promise.reject(new Error('no parent')),
   rest: () => undefined,
   findParent: () => undefined,
   isChild: () => false,
+  isParent: () => false,
   findBelow: () => undefined,
 }

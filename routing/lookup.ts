@@ -31,7 +31,7 @@ import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
 import { askOver } from './asking.ts'
 import { keepAbsent, keepFetched } from './cache.ts'
-import { type Family, noFamily } from './family.ts'
+import { type Family, noFamily, requireBelow } from './family.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
 import { nextHops, parentRung } from './parent.ts'
 import type { Peer } from './peer.ts'
@@ -237,7 +237,7 @@ export function createLookup(ports: LookupPorts): Lookup {
           return undefined
         }
         const object = await askOver(
-          async () => requireBelow(domain),
+          async () => requireBelow(family, domain),
           peer => {
             const path = nextHops(hops, peer.as)
             // It does not have it: it asks itself.
@@ -249,12 +249,6 @@ export function createLookup(ports: LookupPorts): Lookup {
         return { object, ageMs: 0 }
       },
     }
-  }
-
-  function requireBelow(domain: Domain): Peer {
-    const peer = family.findBelow(domain)
-    if (peer === undefined) throw new FmtpError('FMTP_DISCONNECTED', `${domain} has no connection here`)
-    return peer
   }
 
   async function ask(

@@ -12,6 +12,7 @@ import type { Reply, RequestQuery } from '../wire/pairing.ts'
 import { askOver } from './asking.ts'
 import type { Family } from './family.ts'
 import type { Note, Rung } from './ladder.ts'
+import type { Peer } from './peer.ts'
 import { type Sought, takeReply } from './sought.ts'
 import { within } from './within.ts'
 
@@ -50,7 +51,7 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
         throw new FmtpError('FMTP_LOOP', `${parent} is among ${hops}`)
       }
       const found = await askOver(
-        () => within(family.reach(parent, note), limits.connectMs, clock),
+        () => reachParent(family, parent, note, clock),
         peer => {
           const path = nextHops(hops, peer.as)
           return note.step('request', { ...sought, parent, effort }, async () => {
@@ -90,4 +91,9 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
 export function nextHops(hops: readonly Domain[], as: Domain): Domain[] {
   if (hops.length >= limits.hops) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
   return [...hops, as]
+}
+
+/** The connection to a parent. @throws {FmtpError} FMTP_RESTING, FMTP_TIMEOUT, or why it was not made */
+export function reachParent(family: Family, parent: Domain, note: Note, clock: Clock): Promise<Peer> {
+  return within(family.reach(parent, note), limits.connectMs, clock)
 }

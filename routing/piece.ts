@@ -3,7 +3,7 @@
  * whether all pieces together are the blob only its hash says.
  */
 import { FmtpError } from '../schemas/failures.ts'
-import type { Address, ObjectId } from '../schemas/names.ts'
+import type { Address, Domain, ObjectId } from '../schemas/names.ts'
 import { answerError } from '../wire/pairing.ts'
 import type { Peer } from './peer.ts'
 
@@ -12,7 +12,7 @@ export interface PieceQuery {
   /** The object for whose sake it is asked. */
   readonly id: ObjectId
   readonly secret?: string | undefined
-  /** Users of ours who may see the object. */
+  /** Users who may see the object, for whom it is asked. */
   readonly for?: readonly Address[]
   /** First and last byte. */
   readonly range: readonly [first: number, last: number]
@@ -24,16 +24,23 @@ export interface Piece {
   readonly total: number
 }
 
+/** How far who is asked goes, and through whom the question came to it. */
+export interface PieceWay {
+  readonly effort?: 'own' | 'lookup'
+  readonly hops?: readonly Domain[]
+}
+
 /** @throws {FmtpError} FMTP_BLOB_PIECE, FMTP_ABSENT, or why the peer does not give it */
-export async function requestPiece(peer: Peer, query: PieceQuery): Promise<Piece> {
+export async function requestPiece(peer: Peer, query: PieceQuery, way: PieceWay = {}): Promise<Piece> {
   const { blob, id, secret, range } = query
   const { answer } = await peer.request({
     blob,
     id,
     range: [...range],
-    effort: 'own',
+    effort: way.effort ?? 'own',
+    ...(way.hops === undefined ? {} : { hops: [...way.hops] }),
     ...(secret === undefined ? {} : { secret }),
-    ...(query.for === undefined ? {} : { for: [...query.for] }),
+    ...(query.for === undefined || query.for.length === 0 ? {} : { for: [...query.for] }),
   })
   if (answer.outcome === 'absent') throw new FmtpError('FMTP_ABSENT', `${peer.name} does not have ${blob}`)
   if (answer.outcome !== 'found') throw answerError(answer)

@@ -193,7 +193,7 @@ export const configSchema = Type.Object(
         limits.cacheBytes,
         64 * kib,
         1024 * 1024 * gib,
-        'Room for objects of other domains that nobody here has in a box or among favourites, in bytes; the least recently used go first.',
+        'Room for objects of other domains that nobody here has in a box or among favourites, and for blobs that are passed on to children or from them, in bytes; the least recently used go first. No larger blob is passed on.',
       ),
       relayBytes: count(
         limits.relayBytes,

@@ -9,13 +9,13 @@ import type { DomainKeys } from '../objects/seal.ts'
 import { createStandsFor } from '../routing/ancestry.ts'
 import { createElder } from '../routing/elder.ts'
 import type { Family } from '../routing/family.ts'
-import { createNote } from '../routing/ladder.ts'
 import { createLookup, type Lookup, type LookupPorts } from '../routing/lookup.ts'
 import type { Peer } from '../routing/peer.ts'
+import { createAskPiece } from '../routing/pieces.ts'
 import type { Reach } from '../routing/reach.ts'
 import type { Routes } from '../routing/routes.ts'
 import type { AskByDatagram } from '../routing/udp.ts'
-import type { Address, Domain, ObjectId } from '../schemas/names.ts'
+import { type Address, type Domain, domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -25,6 +25,7 @@ import type { Reports } from './delivery/reports.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { type Admit, createAdmit } from './exchange/admit.ts'
 import { createBlobReveal } from './exchange/blob-reveal.ts'
+import { Carrier } from './exchange/carrying.ts'
 import { createCountRecipients } from './exchange/first-recipients.ts'
 import { createHearReport } from './exchange/hearing.ts'
 import { createFindContacts } from './exchange/own-contacts.ts'
@@ -36,6 +37,7 @@ import { Puller, pieceBytesOf } from './exchange/puller.ts'
 import { createReveal, type Reveal } from './exchange/reveal.ts'
 import { createShelf, type Shelf } from './exchange/shelf.ts'
 import { createSight } from './exchange/sight.ts'
+import { Turns } from './exchange/turns.ts'
 import { createViews } from './exchange/views.ts'
 import type { Log } from './log.ts'
 import type { Telling } from './telling.ts'
@@ -51,8 +53,6 @@ export interface DoorsPorts {
   readonly askByDatagram: AskByDatagram
   /** Parents and children. */
   readonly family: Family
-  /** Domains of our parents. */
-  readonly parents: readonly Domain[]
   readonly reports: Reports
   readonly rates: Rates
   readonly disk: DiskWatch
@@ -78,6 +78,7 @@ export interface Doors {
   readonly publish: Publish
   readonly shelf: Shelf
   readonly puller: Puller
+  readonly carrier: Carrier
   readonly upkeep: Upkeep
 }
 
@@ -150,6 +151,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     sight,
     lookup,
     isChild: domain => family.isChild(domain),
+    isParent: domain => family.isParent(domain),
     standsFor,
     findView,
     findContacts: createFindContacts(config.listen.contacts),
@@ -187,25 +189,45 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     userBlobBytes: config.limits.userBlobBytes,
     maySee: (id, viewers) => reveal.findFor(id, viewers) !== undefined,
   })
-  const onPullStep = telling.onStep('pull')
-  const puller = new Puller({
+  const bringing = {
     store,
     blobs,
     clock,
     requireRoom,
+    turns: new Turns(),
     blobBytes: config.limits.blobBytes,
-    userBlobBytes: config.limits.userBlobBytes,
     pieceBytes: pieceBytesOf(config.limits.frameBytes),
+    onEvent: telling.onEvent,
+  }
+  const askPiece = createAskPiece({ reach, family, clock })
+  const onPullStep = telling.onStep('pull')
+  const puller = new Puller({
+    ...bringing,
+    userBlobBytes: config.limits.userBlobBytes,
     random: Math.random,
     findOpen: ports.findOpen,
-    reach: (domain, as) =>
-      reach.domain(domain, as, createNote('domain', { clock, onStep: step => onPullStep(domain, step) })),
-    onEvent: telling.onEvent,
+    ask: (query, by) =>
+      askPiece(query, { ...by, onStep: step => onPullStep(domainOf(ownerOf(query.id)), step) }),
+    reach: (domain, as, note) => reach.front(domain, as, note),
+  })
+  const carrier = new Carrier({
+    ...bringing,
+    ask: askPiece,
+    as: first,
+    cacheBytes: config.limits.cacheBytes,
+    mayHaveFor: (sha256, id, asker) => shelf.mayHaveFor(sha256, id, asker),
+    onKept: () => {
+      upkeep.evict().catch(telling.onFailed('cache'))
+    },
+    onStep: telling.onStep('carry'),
+    onFailed: telling.onFailed('cache'),
   })
   const revealBlob = createBlobReveal({
     shelf,
-    reach,
+    ask: askPiece,
     clock,
+    carrier,
+    isChild: domain => family.isChild(domain),
     isOwn: name => accounts.isOwn(name),
     isHeld: async id => (await store.findHolders(id)).length > 0,
     bring: (sha256, id) => puller.bring(sha256, id),
@@ -234,7 +256,7 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
       clock,
       relayBytes: config.limits.relayBytes,
       isChild: domain => family.isChild(domain),
-      isParent: domain => ports.parents.includes(domain),
+      isParent: domain => family.isParent(domain),
       standsFor,
       isOwnDomain: domain => accounts.isOwnDomain(domain),
     }),
@@ -266,5 +288,5 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
       if (log.isDebug) log.debug(record, 'publish')
     },
   })
-  return { lookup, lookupPorts, reveal, admit, publish, shelf, puller, upkeep }
+  return { lookup, lookupPorts, reveal, admit, publish, shelf, puller, carrier, upkeep }
 }

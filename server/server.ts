@@ -276,7 +276,6 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       routes,
       askByDatagram,
       family,
-      parents,
       reports,
       rates,
       disk,
@@ -296,6 +295,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const { lookup, reveal, admit, publish, shelf } = doors
     const upkeep = closing.use(doors.upkeep)
     const puller = closing.use(doors.puller)
+    closing.use(doors.carrier)
     const leaving = closing.use(
       new Leaving({
         store,
@@ -408,6 +408,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         courier.wakeWhere(domain => ways.leads(standing.name, session.as, domain))
         void catchUp(session as DomainPeer)
         puller.wake(standing.name as Domain, true)
+        if (family.isParent(standing.name)) puller.wakeAll()
       }
       if (standing?.role === 'client') accounts.leavers.requireHere(standing.name)
       if (standing?.role === 'client') presences.arrive(session, standing.name)

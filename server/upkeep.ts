@@ -3,6 +3,7 @@
  * messages that their user does not keep any longer, and what the cache has no room for. Each is a range scan of just that.
  */
 
+import { dropCarried } from '../objects/carried.ts'
 import type { Placed } from '../objects/change.ts'
 import type { Clock } from '../objects/clock.ts'
 import { expiresUntil, keyOf, lastPart, listOf, madeBefore, owedUntil, rangeOf } from '../objects/layout.ts'
@@ -134,14 +135,38 @@ export class Upkeep implements AsyncDisposable {
     const { database } = store
     if (database.head(listOf.cache).bytes <= cacheBytes) return 0
     let evicted = 0
-    for await (const [key] of this.#rows(() => rangeOf('used'))) {
+    let carried = 0
+    for await (const key of this.#leastUsed()) {
       if (database.head(listOf.cache).bytes <= cacheBytes * roomShare) break
+      if (key.startsWith('idle ')) {
+        if (await dropCarried(key, database)) carried++
+        continue
+      }
       const id = lastPart(key)
       if (await removeUnheld(store, id)) evicted++
       // Somebody keeps it: it is looked at again when all others were.
       else await this.#putOff(key, id, clock.now())
     }
-    return evicted
+    // What they take is on the disk until then.
+    if (carried > 0) await this.#ports.sweepBlobs()
+    return evicted + carried
+  }
+
+  /** Objects and blobs of the cache together, by the time of their last use. */
+  async *#leastUsed(): AsyncGenerator<string> {
+    const sorts = [this.#rows(() => rangeOf('used')), this.#rows(() => rangeOf('idle'))] as const
+    const heads = await Promise.all(sorts.map(rows => rows.next()))
+    const timeOf = (at: number): string => {
+      const head = heads[at]
+      return head === undefined || head.done === true ? '~' : (head.value[0].split(' ')[1] ?? '')
+    }
+    for (;;) {
+      const at = timeOf(0) <= timeOf(1) ? 0 : 1
+      const [head, rows] = [heads[at], sorts[at]]
+      if (head === undefined || head.done === true) return
+      yield head.value[0]
+      heads[at] = await rows.next()
+    }
   }
 
   async #putOff(key: string, id: string, nowMs: number): Promise<void> {

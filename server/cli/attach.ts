@@ -29,6 +29,9 @@ const formats: Readonly<Record<string, string>> = {
   '.webp': 'image/webp',
 }
 
+/** A server sends nobody on: else it could make this machine knock at doors inside its own network. */
+const toItselfAlone = { redirect: 'manual' } as const
+
 /** Uploads files to the home of a device, and gives what an object says of them. */
 export async function uploadAll(device: Device, files: readonly string[]): Promise<Attachment[]> {
   const attachments: Attachment[] = []
@@ -44,6 +47,7 @@ async function upload(device: Device, file: string): Promise<Attachment> {
   const path = `/blobs/${sha256}`
   const response = await fetch(device.origin + path, {
     method: 'PUT',
+    ...toItselfAlone,
     headers: { Authorization: proofOf(device, 'PUT', path), 'Content-Length': String(bytes) },
     body: Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array>,
     duplex: 'half',
@@ -62,7 +66,7 @@ export async function saveAll(device: Device, object: FmtpObject, folder: string
     const path = `/blobs/${sha256}`
     const query = secret === undefined ? '' : `?s=${secret}`
     const headers = { Authorization: proofOf(device, 'GET', path) }
-    const response = await fetch(device.origin + path + query, { headers })
+    const response = await fetch(device.origin + path + query, { ...toItselfAlone, headers })
     if (!response.ok || response.body === null) throw await failureOf(response, name)
     const file = join(folder, safeName(name, sha256))
     // A file that is there is somebody's: it is not written over.

@@ -1,13 +1,12 @@
 /**
- * Pieces of blobs over a connection (protocol §9.9): for the sake of one object, whose home is where they are looked for. A
- * ladder like that of objects: here, then the domain of the owner.
+ * Pieces of blobs over a connection (protocol §9.9): for the sake of one object, whose home is where they are looked for. What
+ * is here is given; what is not is looked for on behalf of our users, of our children, and of whoever asks for what a child has.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { askOver } from '../../routing/asking.ts'
-import { climb, type Rung, type Step } from '../../routing/ladder.ts'
-import { type Piece, type PieceQuery, requestPiece } from '../../routing/piece.ts'
-import type { Reach } from '../../routing/reach.ts'
-import { FmtpError } from '../../schemas/failures.ts'
+import type { Step } from '../../routing/ladder.ts'
+import type { Piece, PieceQuery } from '../../routing/piece.ts'
+import { type AskPiece, isComing } from '../../routing/pieces.ts'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import {
@@ -19,14 +18,20 @@ import {
   ownerOf,
 } from '../../schemas/names.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
+import { type Carrier, readPiece } from './carrying.ts'
+import { askPatiently } from './filling.ts'
+import type { Asking } from './places.ts'
 import type { Asker, Shelf } from './shelf.ts'
 import type { Standing } from './standing.ts'
 
 export interface BlobRevealPorts {
   readonly shelf: Shelf
-  readonly reach: Reach
+  readonly ask: AskPiece
   readonly clock: Clock
+  readonly carrier: Carrier
   isOwn(name: Name): boolean
+  /** A domain that this server looks up for. */
+  isChild(domain: Domain): boolean
   /** True where somebody here has this object in the box. */
   isHeld(id: ObjectId): Promise<boolean>
   /** Has a blob of such an object come. @throws {FmtpError} why it does not */
@@ -39,13 +44,17 @@ export interface SoughtBlob {
   readonly id: ObjectId
 }
 
-interface By {
+export interface BlobAsking {
   readonly standing: Standing
   /** Users for whom the session asks. */
   readonly viewers: readonly string[]
+  /** The servers through which the question came. */
+  readonly hops: readonly Domain[]
+  /** How far it goes: not at all, to a child below, or up the whole ladder. */
+  readonly extent: 'here' | 'below' | 'all'
 }
 
-export type BlobReveal = (sought: SoughtBlob, inquiry: Inquiry, by: By) => Promise<Answer>
+export type BlobReveal = (sought: SoughtBlob, inquiry: Inquiry, by: BlobAsking) => Promise<Answer>
 
 export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
   const { shelf } = ports
@@ -53,42 +62,40 @@ export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
   async function findHere({ blob, id }: SoughtBlob, asker: Asker, range: PieceQuery['range']) {
     const found = await shelf.findAs(blob, id, asker)
     if (found === undefined) return undefined
-    const { bytes: total } = found
-    const [start, end] = [range[0], Math.min(range[1], total - 1)]
-    const chunks: Uint8Array[] = []
-    if (start <= end) for await (const chunk of shelf.read(blob, { start, end })) chunks.push(chunk)
-    return pieceAnswer({ bytes: Buffer.concat(chunks), total }, start)
+    return pieceAnswer(await readPiece(shelf, { blob, range, total: found.bytes }), range[0])
   }
 
   /** Passed on as it comes: only who has all pieces can hold them against the hash. */
   async function relay(query: PieceQuery, as: Domain): Promise<Answer> {
-    const domain: Rung<Piece> = {
-      name: 'domain',
-      async climb(note) {
-        return askOver(
-          () => ports.reach.domain(domainOf(ownerOf(query.id)), as, note),
-          peer =>
-            note.step('request', { id: query.id, blob: query.blob, host: peer.host }, () =>
-              requestPiece(peer, query),
-            ),
-        )
-      },
-    }
     const onStep = (step: Step): void => ports.onStep(query.id, step)
-    const { found, error } = await climb([domain], { clock: ports.clock, onStep })
-    return found === undefined ? failed(error) : pieceAnswer(found, query.range[0])
+    const { clock } = ports
+    const patience = { clock, pause: (ms: number) => clock.sleep(ms) }
+    const asking = askPatiently(
+      () => ports.ask(query, { as, onStep }),
+      clock.now() + limits.bringMs,
+      patience,
+    )
+    return answerOf(asking, query.range[0])
+  }
+
+  /** Through here, and kept. */
+  function carry(sought: SoughtBlob, who: Carrying, range: PieceQuery['range']): Promise<Answer> {
+    const { hops = [], extent, ...rest } = who
+    return answerOf(ports.carrier.give({ ...sought, ...rest, range, hops, extent }), range[0])
   }
 
   /** Where somebody here has the object its blob comes here whole, and is seen only when it is. */
   async function climbFor(
     sought: SoughtBlob,
     asker: Asker,
-    { range, as }: { readonly range: PieceQuery['range']; readonly as: Domain },
+    { range, user }: { readonly range: PieceQuery['range']; readonly user: Address },
   ): Promise<Answer> {
     const { blob, id } = sought
     if (!(shelf.mayHaveFor(blob, id, asker) && (await ports.isHeld(id)))) {
+      if (ports.carrier.has(blob, id))
+        return carry(sought, { asker, by: { who: user, isChild: true } }, range)
       const query = { blob, id, secret: asker.secret, for: asker.viewers as Address[], range }
-      return relay(query, as)
+      return relay(query, domainOf(user))
     }
     try {
       await ports.bring(blob, id)
@@ -98,7 +105,7 @@ export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
     return (await findHere(sought, asker, range)) ?? failed(new FmtpError('FMTP_NOT_HERE'))
   }
 
-  return async (sought, inquiry, { standing, viewers }) => {
+  return async (sought, inquiry, { standing, viewers, hops, extent }) => {
     const { request } = inquiry
     if (request.follow === true) throw new FmtpError('FMTP_NOT_OFFERED', 'following a blob')
     const range = rangeOf(request)
@@ -110,9 +117,34 @@ export function createBlobReveal(ports: BlobRevealPorts): BlobReveal {
     const here = await findHere(sought, asker, range)
     if (here !== undefined) return here
     if (ports.isOwn(ownerOf(sought.id))) return absent()
-    if (standing.role !== 'client' || request.effort !== 'lookup')
-      return failed(new FmtpError('FMTP_NOT_HERE'))
-    return climbFor(sought, asker, { range, as: domainOf(standing.name) })
+    if (extent === 'here') return failed(new FmtpError('FMTP_NOT_HERE'))
+    if (extent === 'all' && hops.length > limits.parentsDeep) throw new FmtpError('FMTP_TOO_FAR', `${hops}`)
+    if (standing.role === 'client' && extent === 'all')
+      return climbFor(sought, asker, { range, user: standing.name })
+    const carrying = { asker, by: askingOf(standing), hops, extent: extent === 'below' ? extent : undefined }
+    return carry(sought, carrying, range)
+  }
+
+  function askingOf(standing: Standing): Asking {
+    if (standing.role === 'guest') return { who: standing.remote, isChild: false }
+    if (standing.role === 'client') return { who: standing.name, isChild: true }
+    const who = domainOf(standing.name)
+    return { who, isChild: ports.isChild(who) }
+  }
+}
+
+interface Carrying {
+  readonly asker: Asker
+  readonly by: Asking
+  readonly hops?: readonly Domain[]
+  readonly extent?: 'below' | undefined
+}
+
+async function answerOf(piece: Promise<Piece>, first: number): Promise<Answer> {
+  try {
+    return pieceAnswer(await piece, first)
+  } catch (thrown) {
+    return failed(thrown)
   }
 }
 
@@ -137,5 +169,6 @@ export function absent(): Answer {
 function failed(thrown: unknown): Answer {
   const answer = failureAnswer(thrown)
   if (answer.code === 'FMTP_ABSENT') return absent()
-  return answer.code === 'FMTP_BUSY' ? answer : { ...answer, outcome: 'unreachable' }
+  const isBusy = answer.code === 'FMTP_BUSY' || isComing(toFmtpError(thrown))
+  return isBusy ? answer : { ...answer, outcome: 'unreachable' }
 }

@@ -7,7 +7,10 @@ import { keyOf, rangeOf } from '../../objects/layout.ts'
 import { type Pull, pullKeyOf } from '../../objects/pulls.ts'
 import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
+import type { Note } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
+import type { Piece, PieceQuery } from '../../routing/piece.ts'
+import type { AskPiece } from '../../routing/pieces.ts'
 import { type FailureCode, type FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain, ObjectId } from '../../schemas/names.ts'
@@ -24,7 +27,8 @@ export interface LinePorts {
   random(): number
   /** The open connection to a domain in the name of one of ours. */
   findOpen(domain: Domain, as: Domain): Peer | undefined
-  reach(domain: Domain, as: Domain): Promise<Peer>
+  reach(domain: Domain, as: Domain, note: Note): Promise<Peer>
+  readonly ask: AskPiece
   onEvent(event: string, record: Readonly<Record<string, unknown>>): void
 }
 
@@ -109,17 +113,21 @@ export class PullLine {
     const lane = await lanes.enter()
     let hasProgress = false
     let isAway = false
-    const reach = async (as: Domain): Promise<Peer> => {
+    const reach = async (as: Domain, note: Note): Promise<Peer> => {
       isAway = true
-      const peer = await this.#reach(as)
+      const peer = await this.#reach(as, note)
       isAway = false
       return peer
     }
+    const ask = (query: PieceQuery, as: Domain): Promise<Piece> =>
+      this.#ports.ask(query, { as, reach: note => reach(as, note) })
     const onPiece = (): void => {
       hasProgress = true
     }
     try {
-      const outcome = await pull(sha256, id as ObjectId, { lane, reach, onPiece })
+      const outcome = await pull(sha256, id as ObjectId, { lane, ask, onPiece })
+      // What came another way makes the domain no less here.
+      if (hasProgress) await this.#due.clear()
       await this.#ports.store.database.commit([{ dels: [row[0]] }])
       if (outcome === 'pulled') onEvent('pull.done', { id, sha256, domain: this.#domain })
     } catch (thrown) {
@@ -133,10 +141,10 @@ export class PullLine {
   }
 
   /** Counting the attempt on disk before it is made. */
-  async #reach(as: Domain): Promise<Peer> {
+  async #reach(as: Domain, note: Note): Promise<Peer> {
     const open = this.#ports.findOpen(this.#domain, as)
     if (open === undefined) await this.#due.count()
-    const peer = open ?? (await this.#ports.reach(this.#domain, as))
+    const peer = open ?? (await this.#ports.reach(this.#domain, as, note))
     await this.#due.clear()
     return peer
   }

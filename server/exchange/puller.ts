@@ -3,17 +3,15 @@
  * domains at a time; and at once what a user asks for. What is to come stands in the store, written with the objects.
  */
 import { rangeOf } from '../../objects/layout.ts'
-import type { Peer } from '../../routing/peer.ts'
+import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Domain, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import type { Domain, ObjectId } from '../../schemas/names.ts'
 import { Lanes, ownLane } from './lanes.ts'
 import { type LinePorts, PullLine } from './pull-line.ts'
 import { createPulling, type PullingPorts } from './pulling.ts'
 
-export interface PullerPorts extends PullingPorts, Omit<LinePorts, 'lanes' | 'pull'> {
-  reach(domain: Domain, as: Domain): Promise<Peer>
-}
+export interface PullerPorts extends PullingPorts, Omit<LinePorts, 'lanes' | 'pull'> {}
 
 /** How often the queue is looked at where nobody said that it has grown. */
 const lookMs = 60_000
@@ -39,15 +37,19 @@ export class Puller implements AsyncDisposable {
     else if (!isBack) this.#work(domain)
   }
 
+  /** A parent is back, which reaches others for us: waiting for these ends. */
+  wakeAll(): void {
+    for (const line of this.#lines.values()) line.wake(true)
+  }
+
   /**
    * Has a blob come now, also one that was given up. Resolves when it is here, or nobody wants it.
    * @throws {FmtpError} why it does not come; FMTP_BUSY where it takes long, and goes on
    */
   async bring(sha256: string, id: ObjectId): Promise<void> {
-    const domain = domainOf(ownerOf(id))
     const over = new AbortController()
-    const reach = (as: Domain): Promise<Peer> => this.#ports.reach(domain, as)
-    const pulling = this.#ports.pull(sha256, id, { lane: ownLane(this.#closing.signal), reach })
+    const ask = (query: PieceQuery, as: Domain): Promise<Piece> => this.#ports.ask(query, { as })
+    const pulling = this.#ports.pull(sha256, id, { lane: ownLane(this.#closing.signal), ask })
     const tooLong = this.#ports.clock.sleep(limits.bringMs, over.signal).then(() => {
       throw new FmtpError('FMTP_BUSY', `${sha256} is on its way`, { retryAfterMs: bringAgainMs })
     })

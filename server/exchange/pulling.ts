@@ -3,25 +3,28 @@
  * somebody here has that object and room for it. Nobody sees a byte before all of them are those of the name.
  */
 import { type Attached, attachedTo, type Pulled, toldBytes } from '../../objects/attached.ts'
-import type { Blobs, Incoming } from '../../objects/blobs.ts'
+import type { Blobs } from '../../objects/blobs.ts'
 import { parseBoxed } from '../../objects/box.ts'
+import { cameFrom } from '../../objects/carried.ts'
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import { keyOf, listOf } from '../../objects/layout.ts'
 import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import { untilWritten } from '../../objects/until-written.ts'
 import { hasEnded } from '../../objects/version.ts'
-import type { Peer } from '../../routing/peer.ts'
-import { requestPiece } from '../../routing/piece.ts'
-import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
-import { limits } from '../../schemas/limits.ts'
+import type { Piece, PieceQuery } from '../../routing/piece.ts'
+import { FmtpError } from '../../schemas/failures.ts'
 import { type Address, type Domain, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { fill } from './filling.ts'
 import type { Lane } from './lanes.ts'
+import { type Turns, turnOf } from './turns.ts'
 
 export interface PullingPorts {
   readonly store: Store
   readonly blobs: Blobs
   readonly clock: Clock
+  /** By blob and domain: one at a time brings a blob from there. */
+  readonly turns: Turns
   readonly blobBytes: number
   readonly userBlobBytes: number
   /** Bytes of a piece, so that the frame with it is within our limit. */
@@ -33,8 +36,8 @@ export interface PullingPorts {
 /** How one attempt goes. */
 export interface PullCall {
   readonly lane: Lane
-  /** A proven connection to the home. */
-  reach(as: Domain): Promise<Peer>
+  /** A piece, by the ladder of pieces. */
+  ask(query: PieceQuery, as: Domain): Promise<Piece>
   /** Something came. */
   onPiece?(): void
 }
@@ -53,15 +56,9 @@ interface Wanted {
   readonly holders: readonly [Address, ...Address[]]
 }
 
-const claimsMost = 1000
-/** With these nothing of what came is of any use. */
-const liesAbout: ReadonlySet<FailureCode> = new Set(['FMTP_BLOB_PIECE', 'FMTP_BLOB_SIZE'])
-
 export function createPulling(ports: PullingPorts): Pulling {
   const { store, blobs, clock } = ports
   const { database } = store
-  /** One at a time brings a blob from a domain; who comes second finds it. */
-  const turns = new Map<string, Promise<unknown>>()
 
   /** `undefined`: the blob is not named any more, or nobody here has the object. */
   async function findWanted(sha256: string, id: ObjectId): Promise<Wanted | undefined> {
@@ -92,11 +89,9 @@ export function createPulling(ports: PullingPorts): Pulling {
     return payer
   }
 
-  /** Another object of that domain brought it, and it is here still: the domain has shown to have the bytes. */
+  /** Another object of that domain brought it, or it went through here, and is here still. */
   async function findFromThere(sha256: string, domain: Domain): Promise<number | undefined> {
-    const rows = await database.scan(rangeOf('pulled', sha256), { limit: claimsMost })
-    const isSameHome = rows.some(([key]) => domainOf(ownerOf(lastPart(key) as ObjectId)) === domain)
-    return isSameHome ? blobs.findBytes(sha256) : undefined
+    return (await cameFrom(sha256, domain, database)) ? blobs.findBytes(sha256) : undefined
   }
 
   /** Notes that so many bytes are here. False where nobody wants them any more. */
@@ -132,24 +127,6 @@ export function createPulling(ports: PullingPorts): Pulling {
     })
   }
 
-  /** All that is missing, each piece as it is asked for. Bounded in bytes by what the object tells, and in time. */
-  async function fill(incoming: Incoming, sha256: string, id: ObjectId, wanted: Wanted, call: PullCall) {
-    const [holder] = wanted.holders
-    const peer = await call.lane.wait(call.reach(domainOf(holder)))
-    const endMs = clock.now() + limits.pullMs
-    do {
-      const first = incoming.bytes
-      const query = { blob: sha256, id, secret: wanted.claim.secret, for: [holder] }
-      const range = [first, first + ports.pieceBytes - 1] as const
-      const piece = await call.lane.wait(requestPiece(peer, { ...query, range }))
-      if (piece.total !== wanted.bytes)
-        throw new FmtpError('FMTP_BLOB_SIZE', `${piece.total} bytes, ${wanted.bytes} are told`)
-      await incoming.append(piece.bytes)
-      if (piece.bytes.length > 0) call.onPiece?.()
-      if (clock.now() > endMs) throw new FmtpError('FMTP_TIMEOUT', `${incoming.bytes} bytes came`)
-    } while (incoming.bytes < wanted.bytes)
-  }
-
   async function bring(sha256: string, id: ObjectId, call: PullCall): Promise<'pulled' | 'unwanted'> {
     const wanted = await findWanted(sha256, id)
     if (wanted === undefined) return 'unwanted'
@@ -161,34 +138,28 @@ export function createPulling(ports: PullingPorts): Pulling {
     if (here !== undefined) return (await keep(sha256, id, here)) ? 'pulled' : 'unwanted'
     ports.requireRoom(wanted.bytes)
     await using incoming = await blobs.resume(sha256, domain, wanted.bytes)
+    const [holder] = wanted.holders
+    const query = { blob: sha256, id, secret: wanted.claim.secret, for: [holder] }
+    await fill(incoming, {
+      clock,
+      pieceBytes: ports.pieceBytes,
+      bytes: wanted.bytes,
+      ask: range => call.lane.wait(call.ask({ ...query, range }, domainOf(holder))),
+      pause: ms => call.lane.wait(clock.sleep(ms)),
+      onPiece: call.onPiece,
+    })
     let isKept = false
-    try {
-      if (incoming.bytes < wanted.bytes || wanted.bytes === 0) await fill(incoming, sha256, id, wanted, call)
-      await incoming.finish(async bytes => {
-        isKept = await keep(sha256, id, bytes)
-        // The bytes may be here for others, who need them.
-        return isKept || database.get(keyOf.blob(sha256)) !== undefined
-      })
-    } catch (thrown) {
-      if (thrown instanceof FmtpError && liesAbout.has(thrown.code)) await incoming.drop()
-      throw thrown
-    }
+    await incoming.finish(async bytes => {
+      isKept = await keep(sha256, id, bytes)
+      // The bytes may be here for others, who need them.
+      return isKept || database.get(keyOf.blob(sha256)) !== undefined
+    })
     return isKept ? 'pulled' : 'unwanted'
   }
 
-  return async (sha256, id, call) => {
-    const name = `${sha256} ${domainOf(ownerOf(id))}`
-    const before = turns.get(name)
-    const work = async (): Promise<'pulled' | 'unwanted'> => {
-      if (before !== undefined) await call.lane.wait(before.catch(() => undefined))
+  return (sha256, id, call) =>
+    ports.turns.run(turnOf(sha256, domainOf(ownerOf(id))), async before => {
+      if (before !== undefined) await call.lane.wait(before)
       return bring(sha256, id, call)
-    }
-    const turn = work()
-    turns.set(name, turn)
-    try {
-      return await turn
-    } finally {
-      if (turns.get(name) === turn) turns.delete(name)
-    }
-  }
+    })
 }

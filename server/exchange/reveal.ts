@@ -28,7 +28,7 @@ import type { FmtpObject } from '../../schemas/object.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import { readResults } from '../delivery/results.ts'
-import { absent, type BlobReveal } from './blob-reveal.ts'
+import { absent, type BlobAsking, type BlobReveal, type SoughtBlob } from './blob-reveal.ts'
 import { createLists } from './lists.ts'
 import type { FindContacts } from './own-contacts.ts'
 import type { Pull } from './pull.ts'
@@ -42,6 +42,8 @@ export interface RevealPorts {
   readonly lookup: Lookup
   /** A domain that this server looks up for. */
   isChild(domain: Domain): boolean
+  /** A domain that this server's configuration names as a parent. */
+  isParent(domain: Domain): boolean
   /** Whether who proved one domain stands for another one too. */
   readonly standsFor: StandsFor
   /** The view of a user of ours that all these viewers may have. */
@@ -100,9 +102,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     const { request } = inquiry
     if (request.follow === true) throw new FmtpError('FMTP_NOT_OFFERED', 'following one object')
     const id = soughtId(sought)
-    const hops = hopsOf(standing, request)
-    const loop = hops.find(hop => accounts.isOwnDomain(hop))
-    if (loop !== undefined) throw new FmtpError('FMTP_LOOP', `${loop} among ${hops}`)
+    const hops = requireHops(standing, request)
     const viewers = await viewersOf(standing, request)
     const here = findFor(id, viewers)
     const isOwn = accounts.isOwn(ownerOf(id))
@@ -131,6 +131,14 @@ export function createReveal(ports: RevealPorts): Reveal {
     return { ...failureAnswer(outcome.error), outcome: 'unreachable' }
   }
 
+  /** The servers through which a question came. @throws {FmtpError} FMTP_LOOP where this one is among them */
+  function requireHops(standing: Standing, request: RequestFrame): readonly Domain[] {
+    const hops = hopsOf(standing, request)
+    const loop = hops.find(hop => accounts.isOwnDomain(hop))
+    if (loop !== undefined) throw new FmtpError('FMTP_LOOP', `${loop} among ${hops}`)
+    return hops
+  }
+
   /** Beside the object, which is the same for everyone. */
   function contactsFor({ remote }: Standing): Pick<Answer, 'contacts'> {
     const contacts = ports.findContacts(remote)
@@ -145,8 +153,30 @@ export function createReveal(ports: RevealPorts): Reveal {
     const domains = [...new Set(named.map(domainOf))]
     if (domains.length > limits.forDomains)
       throw new FmtpError('FMTP_NOT_ALLOWED', `for users of ${domains.length} domains`)
-    const stands = await Promise.all(domains.map(domain => ports.standsFor(standing.name, domain)))
+    const stands = await Promise.all(
+      domains.map(domain => isForwarded(standing.name, domain) || ports.standsFor(standing.name, domain)),
+    )
     return named.filter(viewer => stands[domains.indexOf(domainOf(viewer))] === true)
+  }
+
+  /**
+   * What a parent carries to us it asks for others, for whom it has found the asker to stand; of who is here or below us we know
+   * ourselves (protocol §10.8).
+   */
+  function isForwarded(by: Domain, domain: Domain): boolean {
+    return ports.isParent(by) && !accounts.isOwnDomain(domain) && !ports.isChild(domain)
+  }
+
+  /** Of blobs there is no copy in between: who asks for one here asks for what is here. */
+  function revealBlob(sought: SoughtBlob, inquiry: Inquiry, by: Pick<BlobAsking, 'standing' | 'viewers'>) {
+    const { request } = inquiry
+    const domain = domainOf(ownerOf(sought.id))
+    const effort = request.effort === 'lookup' ? 'lookup' : 'own'
+    const extent = accounts.isOwnDomain(domain)
+      ? 'here'
+      : extentOf(by.standing, { ...request, effort }, domain)
+    const hops = requireHops(by.standing, request)
+    return ports.revealBlob(sought, inquiry, { ...by, hops, extent: extent === 'cache' ? 'here' : extent })
   }
 
   /**
@@ -220,8 +250,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     if (list?.of === 'outbox') return ports.pull(inquiry.request, standing)
     const viewers = await viewersOf(standing, inquiry.request)
     if (list !== undefined) return revealList(list, inquiry, standing, viewers)
-    if (blob !== undefined)
-      return ports.revealBlob({ blob, id: id as ObjectId }, inquiry, { standing, viewers })
+    if (blob !== undefined) return revealBlob({ blob, id: id as ObjectId }, inquiry, { standing, viewers })
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)
   }

@@ -200,6 +200,11 @@ export function createShelf(ports: ShelfPorts): Shelf {
     await blobs.keepPartials(new Set(names))
   }
 
+  /** It went through here, and the cache keeps it for who asks next. */
+  async function isCarried(sha256: string): Promise<boolean> {
+    return (await database.scan(rangeOf('carried', sha256), { limit: 1 })).length > 0
+  }
+
   /** Says first that it is coming, so that nobody names the blob from then on; then looks, then removes. */
   async function removeLoose(sha256: string, since: string): Promise<boolean> {
     const [leaving, loose] = [keyOf.blobLeaving(sha256), keyOf.loose(sha256)]
@@ -218,7 +223,7 @@ export function createShelf(ports: ShelfPorts): Shelf {
           bytes: -Number(bytes),
         })),
       }
-      if (owners.size > 0) {
+      if (owners.size > 0 || (await isCarried(sha256))) {
         await database.commit([release])
         return false
       }

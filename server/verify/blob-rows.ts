@@ -7,9 +7,11 @@ import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, statS
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attached, attachedTo, type Pulled } from '../../objects/attached.ts'
+import type { Carried } from '../../objects/carried.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
 import { type Pull, pullKeyOf } from '../../objects/pulls.ts'
 import { findRow } from '../../objects/row.ts'
+import { isDomain } from '../../schemas/names.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 interface BlobRow {
@@ -26,8 +28,15 @@ export async function checkBlob(sight: Sight, key: string, value: string): Promi
   const [sha256] = partsOf(key)
   if (findBlob(sight, sha256) === undefined) return
   if (sight.get(keyOf.loose(sha256)) !== undefined) return
-  if (!(await sight.hasRows(rangeOf('attached', sha256))))
+  if (!(await isNeeded(sight, sha256)))
     sight.expect(keyOf.loose(sha256), '0', `no object names it, and ${value.slice(0, 40)} is here`)
+}
+
+/** An object names it, or the cache has it. */
+async function isNeeded(sight: Sight, sha256: string): Promise<boolean> {
+  for (const sort of ['attached', 'carried'] as const)
+    if (await sight.hasRows(rangeOf(sort, sha256))) return true
+  return false
 }
 
 export function checkUploaded(sight: Sight, key: string, value: string): void {
@@ -66,6 +75,35 @@ export function checkPulled(sight: Sight, key: string, value: string): void {
   if (value === JSON.stringify({ address, bytes: blob.bytes })) return
   const puts = [[key, JSON.stringify({ address, bytes: blob.bytes } satisfies Pulled)] as const]
   sight.find('count-wrong', key, `says ${value.slice(0, 60)} of ${blob.bytes} bytes`, { puts })
+}
+
+/** A blob that went through here takes room of the cache, and has a row by the time of its last use. */
+export function checkCarried(sight: Sight, key: string, value: string): void {
+  const [sha256, domain] = partsOf(key)
+  const blob = findBlob(sight, sha256)
+  if (blob === undefined || !isDomain(domain)) {
+    // It is asked for again by who wants it.
+    sight.stray(key, `${sha256} is not here, or came from no domain`)
+    return
+  }
+  sight.addBytes(listOf.cache, blob.bytes)
+  const carried = findRow<Partial<Carried>>(value)
+  const usedAtMs = areWhole(carried?.usedAtMs) ? Number(carried?.usedAtMs) : 0
+  const right = JSON.stringify({ bytes: blob.bytes, usedAtMs } satisfies Carried)
+  if (value !== right) {
+    const told = `says ${value.slice(0, 60)} of ${blob.bytes} bytes`
+    sight.find('count-wrong', key, told, { puts: [[key, right]] })
+  }
+  sight.expect(keyOf.idle(usedAtMs, sha256, domain), '', `${sha256} is in the cache`)
+}
+
+export function checkIdle(sight: Sight, key: string, value: string): void {
+  const [, sha256, domain] = partsOf(key)
+  const carried = sight.findRow<Partial<Carried>>(keyOf.carried(sha256, domain))
+  const usedAtMs = areWhole(carried?.usedAtMs) ? Number(carried?.usedAtMs) : 0
+  const isRight = carried !== undefined && keyOf.idle(usedAtMs, sha256, domain) === key
+  if (!isRight) sight.stray(key, `${sha256} was not used then`)
+  else if (value !== '') sight.expect(key, '', `${sha256} was used then`)
 }
 
 /** Whose object has gone is dropped when its time comes. */
@@ -210,7 +248,7 @@ function putAside(folder: string, name: string): void {
 }
 
 async function isNamed(sight: Sight, sha256: string): Promise<boolean> {
-  for (const sort of ['uploaded', 'pulled'] as const)
+  for (const sort of ['uploaded', 'pulled', 'carried'] as const)
     if (await sight.hasRows(rangeOf(sort, sha256))) return true
   for await (const rows of sight.snapshot.batches(rangeOf('attached', sha256)))
     if (rows.some(([, value]) => findRow<Attached>(value)?.isProven === true)) return true

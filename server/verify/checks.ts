@@ -4,6 +4,8 @@ import { keyOf } from '../../objects/layout.ts'
 import {
   checkBlob,
   checkBlobLeaving,
+  checkCarried,
+  checkIdle,
   checkLoose,
   checkPull,
   checkPulled,
@@ -97,6 +99,8 @@ export function createChecks(
     cached: plain(checkCached),
     used: plain(checkUsed),
     attached: plain(checkAttached),
+    carried: plain(checkCarried),
+    idle: plain(checkIdle),
     blob: plain(checkBlob),
     uploaded: plain(checkUploaded),
     pulled: plain(checkPulled),
