@@ -61,7 +61,7 @@ function summedOf(list: ListName): readonly string[] {
   if (list.startsWith('box ')) return ['boxed', 'newest']
   if (list.startsWith('blobs ')) return ['uploaded']
   if (list.startsWith('relay ')) return ['relayed']
-  return list === listOf.cache ? ['cached', 'used'] : []
+  return list === listOf.cache ? ['cached', 'used', 'carried'] : []
 }
 
 export async function checkHead(sight: Sight, key: string, value: string): Promise<void> {
