@@ -37,6 +37,8 @@ export interface Note {
 
 export interface Rung<T> {
   readonly name: string
+  /** Ms after which the next rung is climbed beside it. Missing: it waits for this one. */
+  readonly patienceMs?: number
   /** `undefined`: nothing here, climb on. An error is kept and climbed past. */
   climb(note: Note): Promise<T | undefined>
 }
@@ -58,29 +60,63 @@ export interface ClimbPorts {
   readonly isThorough?: boolean
 }
 
+interface Answer<T> {
+  readonly found: T
+  readonly rung: string
+}
+
 export async function climb<T>(rungs: readonly Rung<T>[], ports: ClimbPorts): Promise<Climb<T>> {
   const trail: Step[] = []
-  let error: FmtpError | undefined
-  let answer: { readonly found: T; readonly rung: string } | undefined
-  for (const rung of rungs) {
-    const note = createNote(rung.name, ports, step => trail.push(step))
-    try {
-      const found = await rung.climb(note)
-      if (found !== undefined) answer ??= { found, rung: rung.name }
-      if (answer !== undefined && ports.isThorough !== true) break
-    } catch (thrown) {
-      error = toFmtpError(thrown)
-    }
+  const over = { aborted: false }
+  /** By the place of the rung. */
+  const errors: FmtpError[] = []
+  let answer: Answer<T> | undefined
+  let tell = (): void => undefined
+  const answered = new Promise<void>(resolve => {
+    tell = resolve
+  })
+  /** Those that were not waited for. */
+  const beside: Promise<void>[] = []
+  for (const [place, rung] of rungs.entries()) {
+    const note = createNote(rung.name, ports, step => trail.push(step), over)
+    const climbing = rung.climb(note).then(
+      found => {
+        if (found === undefined) return
+        answer ??= { found, rung: rung.name }
+        tell()
+      },
+      thrown => {
+        errors[place] = toFmtpError(thrown)
+      },
+    )
+    const isLast = place === rungs.length - 1
+    const patienceMs = ports.isThorough === true || isLast ? undefined : rung.patienceMs
+    if (patienceMs === undefined && beside.length === 0) await climbing
+    else if (!(await endsWithin([climbing, answered], patienceMs, ports.clock))) beside.push(climbing)
+    if (answer !== undefined && ports.isThorough !== true) break
   }
+  if (answer === undefined && beside.length > 0) await Promise.race([Promise.all(beside), answered])
+  // What ends later is nobody's affair.
+  over.aborted = true
   if (answer !== undefined) return { ...answer, trail, error: undefined }
-  return { found: undefined, trail, error }
+  return { found: undefined, trail, error: errors.at(-1) }
+}
+
+/** False where none of these ended in time. Without a time they are waited for. */
+async function endsWithin(works: Promise<void>[], ms: number | undefined, clock: Clock): Promise<boolean> {
+  const over = new AbortController()
+  const ended = works.map(each => each.then(() => true))
+  const late = ms === undefined ? [] : [clock.sleep(ms, over.signal).then(() => false)]
+  const isEnded = await Promise.race([...ended, ...late])
+  over.abort('over')
+  return isEnded
 }
 
 export function createNote(
   rung: string,
   ports: ClimbPorts,
   keep: (step: Step) => void = () => undefined,
-  until?: AbortSignal,
+  until?: Pick<AbortSignal, 'aborted'>,
 ): Note {
   function add(what: string, outcome: Step['outcome'], detail: Step['detail'], ms = 0): void {
     if (until?.aborted === true) return
@@ -90,7 +126,12 @@ export function createNote(
   }
   return {
     add,
-    until: signal => createNote(rung, ports, keep, signal),
+    until: signal =>
+      createNote(rung, ports, keep, {
+        get aborted() {
+          return signal.aborted || until?.aborted === true
+        },
+      }),
     async step(what, detail, work, asked = {}) {
       const startMs = ports.clock.now()
       try {

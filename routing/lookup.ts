@@ -186,10 +186,13 @@ export function createLookup(ports: LookupPorts): Lookup {
     sought: Sought,
     { onReached, isScheduled, isQuick = false, isTraced = false }: DomainRungOptions = {},
   ): Rung<Found> {
+    const domain = domainOf(ownerOf(id))
+    // A parent may have an open way where this host takes no packet.
+    const hasParent = family.findParent(domain) !== undefined
     return {
       name: 'domain',
+      ...(hasParent ? { patienceMs: limits.viaParentAfterMs } : {}),
       async climb(note) {
-        const domain = domainOf(ownerOf(id))
         const quick = isQuick ? await share(quickly, id, () => askQuickly(id, sought, note)) : undefined
         if (quick !== undefined) return { object: quick, ageMs: 0 }
         const key = `${isScheduled ? 'scheduled ' : ''}${isTraced ? 'traced ' : ''}${id}`

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { climb, firstOf, type Rung, type Step } from '../../routing/ladder.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import { MovableClock } from '../support/clock.ts'
@@ -47,6 +48,50 @@ describe('climb', () => {
     assert.equal(climbed.found, undefined)
     assert.equal(climbed.error?.code, 'FMTP_DNS_FAILED')
     assert.equal(climbed.trail.length, 3)
+  })
+
+  describe('past a rung that takes long', () => {
+    const slow = (found: string | undefined, ms: number, code?: FailureCode): Rung<string> => ({
+      ...rung('slow', found, code),
+      patienceMs: 20,
+      climb: async note => {
+        await sleep(ms)
+        return rung('slow', found, code).climb(note)
+      },
+    })
+
+    it('goes on beside it, and takes what answers first', async () => {
+      const rungs = [slow('late', 150), rung('next', 'found'), rung('never', 'x')]
+      const climbed = await climb(rungs, { clock })
+      assert.deepEqual([climbed.found, climbed.rung], ['found', 'next'])
+      await sleep(200)
+      assert.deepEqual(shortly(climbed.trail), ['next ask ok'], 'what ends later is not told')
+    })
+
+    it('takes its answer where the next has none, or takes longer still', async () => {
+      for (const next of [rung('next', undefined), slow('too late', 1000)]) {
+        const climbed = await climb([slow('late', 60), next], { clock })
+        assert.deepEqual([climbed.found, climbed.rung], ['late', 'slow'])
+      }
+    })
+
+    it('goes no further where it answers in time', async () => {
+      const climbed = await climb([slow('found', 5), rung('next', 'x')], { clock })
+      assert.deepEqual(shortly(climbed.trail), ['slow ask ok'])
+    })
+
+    it('tells the failure of the last, whichever failed first', async () => {
+      const rungs = [slow(undefined, 60, 'FMTP_TIMEOUT'), rung('next', undefined, 'FMTP_DNS_FAILED')]
+      const climbed = await climb(rungs, { clock })
+      assert.deepEqual([climbed.found, climbed.error?.code], [undefined, 'FMTP_DNS_FAILED'])
+      assert.deepEqual(shortly(climbed.trail), ['next ask FMTP_DNS_FAILED', 'slow ask FMTP_TIMEOUT'])
+    })
+
+    it('waits for each where every rung is climbed', async () => {
+      const climbed = await climb([slow('late', 60), rung('next', 'x')], { clock, isThorough: true })
+      assert.deepEqual(shortly(climbed.trail), ['slow ask ok', 'next ask ok'])
+      assert.equal(climbed.found, 'late')
+    })
   })
 
   it('of no rungs finds nothing, and nothing failed', async () => {
