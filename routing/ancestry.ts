@@ -90,10 +90,17 @@ const looksMost = 32
 /** True where a session that proved `by` stands for `domain` as well. Of a domain of ours nobody else does. */
 export type StandsFor = (by: Domain, domain: Domain) => Promise<boolean>
 
-export function createStandsFor(lookup: Lookup, isOwnDomain: (domain: Domain) => boolean): StandsFor {
+export interface StandsForPorts {
+  readonly lookup: Lookup
+  isOwnDomain(domain: Domain): boolean
+  /** The open connection to a domain: who says that it stands for another one may have that one's word. */
+  findOpen(domain: Domain): Peer | undefined
+}
+
+export function createStandsFor({ lookup, isOwnDomain, findOpen }: StandsForPorts): StandsFor {
   let underWay = 0
-  const findParents: FindParents = async domain => {
-    const found = await lookup({ address: domain })
+  const findParents = async (by: Domain, domain: Domain): Promise<readonly Domain[]> => {
+    const found = await lookup({ address: domain }, { from: findOpen(by) })
     return found.outcome === 'found' ? parentsOf(found.object) : []
   }
   return async (by, domain) => {
@@ -103,7 +110,7 @@ export function createStandsFor(lookup: Lookup, isOwnDomain: (domain: Domain) =>
     if (underWay >= looksMost) throw new FmtpError('FMTP_BUSY', `${underWay} standings are looked up`)
     underWay++
     try {
-      return await isAbove(by, domain, findParents)
+      return await isAbove(by, domain, each => findParents(by, each))
     } finally {
       underWay--
     }

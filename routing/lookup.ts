@@ -38,6 +38,7 @@ import type { Peer } from './peer.ts'
 import type { Reach } from './reach.ts'
 import { type Sought, soughtId, takeReply } from './sought.ts'
 import type { AskByDatagram } from './udp.ts'
+import { within } from './within.ts'
 
 export type LookupOutcome =
   | {
@@ -97,6 +98,8 @@ export interface LookupOptions {
   readonly extent?: 'cache' | 'below'
   /** The servers through which the question came here (protocol §10.7). */
   readonly hops?: readonly Domain[]
+  /** Somebody who should have it, and is asked first: a seal is believed whoever brings it. */
+  readonly from?: Peer | undefined
 }
 
 export type Lookup = (sought: Sought, options?: LookupOptions) => Promise<LookupOutcome>
@@ -254,6 +257,24 @@ export function createLookup(ports: LookupPorts): Lookup {
     }
   }
 
+  /** What is not there may be elsewhere. */
+  function sessionRung({ id, sought }: Query, peer: Peer): Rung<Found> {
+    return {
+      name: 'session',
+      patienceMs: limits.nextHostMs,
+      async climb(note) {
+        const object = await note.step('request', { ...sought, host: peer.host }, async () => {
+          const asking = peer.request({ ...sought, effort: 'own' })
+          return takeReply(await within(asking, limits.standingMs, clock), id, ports.kinds)
+        })
+        if (object === undefined) return undefined
+        // It does not say how old this is: it is asked for again behind who needs it.
+        const asOfMs = clock.now() - limits.userFreshMs
+        return { object: await keep(object, note, { asOfMs }), ageMs: limits.userFreshMs }
+      },
+    }
+  }
+
   async function ask(
     peer: Peer,
     { id, sought, note, hops, isTraced }: Question,
@@ -372,7 +393,7 @@ export function createLookup(ports: LookupPorts): Lookup {
   }
 
   async function ascend(id: ObjectId, sought: Sought, options: LookupOptions): Promise<LookupOutcome> {
-    const { isFresh = false, isScheduled = false, isTraced = false, extent, hops = [] } = options
+    const { isFresh = false, isScheduled = false, isTraced = false, extent, hops = [], from } = options
     const about = 'id' in sought ? sought.id : sought.address
     let isReached = false
     const onReached = (): void => {
@@ -383,6 +404,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     const query = { id, sought, hops, isFresh, isTraced }
     const rungs = [
       localRung(id, about, options),
+      ...(from === undefined ? [] : [sessionRung(query, from)]),
       ...rungsBehind(query, { onReached, isScheduled, isTraced, isQuick }, extent),
     ]
     const onStep = (step: Step): void => ports.onStep(about, step)
@@ -438,8 +460,8 @@ export function createLookup(ports: LookupPorts): Lookup {
   function find(sought: Sought, options: LookupOptions = {}): Promise<LookupOutcome> {
     const id = soughtId(sought)
     if (options.isTraced) return ascend(id, sought, options)
-    const { isFresh, isScheduled, extent = '', hops = [] } = options
-    const key = `${isFresh ? 'fresh ' : ''}${isScheduled ? 'scheduled ' : ''}${extent} ${hops.length} ${id}`
+    const { isFresh, isScheduled, extent = '', hops = [], from } = options
+    const key = `${from === undefined ? '' : `${from.name} `}${isFresh ? 'fresh ' : ''}${isScheduled ? 'scheduled ' : ''}${extent} ${hops.length} ${id}`
     return share(climbs, key, () => ascend(id, sought, options))
   }
   return find

@@ -62,6 +62,7 @@ export const limits = {
   parentPongMs: 15 * secondMs,
   frontMs: 10 * minuteMs,
   frontAnswerMs: 5 * secondMs,
+  standingMs: 2 * secondMs,
   forDomains: 16,
   restMs: 10 * minuteMs,
 

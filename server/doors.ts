@@ -64,6 +64,8 @@ export interface DoorsPorts {
   readonly telling: Telling
   /** The open connection to a domain in the name of one of ours. */
   findOpen(domain: Domain, as: Domain): Peer | undefined
+  /** The same in whichever name. */
+  findAny(domain: Domain): Peer | undefined
   findPresence(address: Address): Presence
   /** What a peer asks of the courier. */
   readonly outbox: Pick<PullPorts, 'settled' | 'wake' | 'resend'>
@@ -144,7 +146,11 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
     findPresence: address => ports.findPresence(address),
   })
   const sight = createSight(store, accounts.groups)
-  const standsFor = createStandsFor(lookup, domain => accounts.isOwnDomain(domain))
+  const standsFor = createStandsFor({
+    lookup,
+    isOwnDomain: domain => accounts.isOwnDomain(domain),
+    findOpen: ports.findAny,
+  })
   const reveal = createReveal({
     store,
     accounts,

@@ -285,6 +285,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       log,
       telling,
       findOpen: (domain, as) => connections.find(domain, as),
+      findAny: domain => connections.findAny(domain),
       findPresence: address => presences.find(address),
       outbox: {
         settled: domain => courier.settled(domain),

@@ -100,7 +100,7 @@ async function describe(
         results,
         ms: ports.clock.now() - startMs,
       })
-    return deliveryOf(results, peer, domain)
+    return deliveryOf(results, peer, { domain, isPassedOn: entry.relay !== undefined })
   } catch (thrown) {
     // What the other side answers is no error: this is about the connection, unless that still stands.
     if (peer.isOpen) return leftAll(entry, thrown)
@@ -125,13 +125,23 @@ function resultIn(answer: Answer, to: Address): Result {
 /** These are about the way through a server that is not the recipient's: another way, or another day, may do. */
 const ofWay: ReadonlySet<string> = new Set(['FMTP_NOT_RELAYED', 'FMTP_LOOP', 'FMTP_TOO_FAR', 'FMTP_NOT_MINE'])
 
+/** And these about a way that leads nowhere: who hears of it can mend it, and for whom something is passed on, who brought it. */
+const endless: ReadonlySet<string> = new Set(['FMTP_LOOP', 'FMTP_TOO_FAR'])
+
 /** `busy` is tried again, the slowest recipient deciding when. Whatever else a peer says is for good. */
-function deliveryOf(results: readonly Result[], { name }: Peer, domain: Domain): Delivery {
+function deliveryOf(
+  results: readonly Result[],
+  { name }: Peer,
+  { domain, isPassedOn }: { readonly domain: Domain; readonly isPassedOn: boolean },
+): Delivery {
   const said: Said[] = []
   const left: Result[] = []
   for (const result of results) {
-    const isOfWay = name !== domain && ofWay.has(result.code ?? '')
-    if (result.outcome === 'busy' || isOfWay) left.push(result)
+    const { code = '' } = result
+    const isOfWay = name !== domain && ofWay.has(code)
+    if (isOfWay && isPassedOn && endless.has(code))
+      said.push({ ...saidOf(result, name as Domain), outcome: 'failed' })
+    else if (result.outcome === 'busy' || isOfWay) left.push(result)
     else said.push(saidOf(result, name as Domain))
   }
   const [first] = left

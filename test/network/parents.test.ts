@@ -1,6 +1,7 @@
 /** Parents and children (protocol §10.7, §10.8): the ladder through a parent, the way down to a child, and who may ask. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import type { Connection } from '../../client/connection.ts'
 import type { Server } from '../../schemas/server.ts'
 import { waitUntil } from '../support/conditions.ts'
@@ -257,6 +258,18 @@ describe('parents', () => {
     return client
   }
 
+  /** Writes a message, and gives what becomes of it. */
+  async function writeTo(to: string, client: Connection, author: string): Promise<() => Promise<string>> {
+    const id = `m1.${author}`
+    const object = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to: [to] }
+    const { outcome, code } = await client.describe({ object })
+    assert.equal(outcome, 'stored', code)
+    return async () => {
+      const [state] = (await client.request({ id })).answer.results ?? []
+      return `${state?.outcome} ${state?.code}`
+    }
+  }
+
   it('that name each other are a loop, which is cut', async () => {
     const [left, right] = ['left.example', 'right.example'] as const
     const { port } = await serveBehind(network, left, {})
@@ -280,6 +293,8 @@ describe('parents', () => {
       ],
     )
     assert.ok(Date.now() - startMs < 5000)
+    const told = await writeTo('lost@lenore.org', asking[0] as Connection, `alice@${left}`)
+    await waitUntil('the author is told', async () => (await told()).includes('failed FMTP_LOOP'))
   })
 
   it('stand eight above each other, and not nine', async () => {
@@ -288,9 +303,9 @@ describe('parents', () => {
     await enrol(lenore, 'lost@lenore.org')
     const servers: TestServer[] = []
     for (let at = names.length - 1; at >= 0; at--) {
-      const [below, name = '', above] = [names[at - 1], names[at], names[at + 1]]
+      const [name = '', above] = [names[at], names[at + 1]]
       servers[at] = await serveBehind(network, name, {
-        children: below === undefined ? [] : [below],
+        children: names.slice(0, at),
         parents: above === undefined ? [] : [above],
         mayDial: [above ?? 'lenore.org'],
       })
@@ -300,7 +315,14 @@ describe('parents', () => {
     assert.ok(lowest !== undefined && second !== undefined)
     const far = await ask(await clientOf(lowest), 'lost@lenore.org')
     assert.deepEqual([far.outcome, far.code], ['unreachable', 'FMTP_TOO_FAR'])
-    assert.equal((await ask(await clientOf(second), 'lost@lenore.org')).outcome, 'found')
+    const next = await clientOf(second)
+    assert.equal((await ask(next, 'lost@lenore.org')).outcome, 'found')
+    const [tooFar, within] = [
+      await writeTo('lost@lenore.org', clients.at(-2) as Connection, `alice@${lowest.domain}`),
+      await writeTo('lost@lenore.org', next, `alice@${second.domain}`),
+    ]
+    await waitUntil('it comes back', async () => (await tooFar()).includes('failed FMTP_TOO_FAR'))
+    await waitUntil('it is there', async () => (await within()).includes('stored'))
   })
 
   it('that are down cost one attempt, and then nothing', async () => {
@@ -333,5 +355,29 @@ describe('parents', () => {
     assert.ok(Date.now() - startMs < 2000)
     silent.close()
     await network.serve(hq, { children: ['*.poe.net'], port: 0 })
+  })
+
+  it('are asked beside a host that says nothing, for who waits and for what is sent', async () => {
+    const lenore = await network.serve('lenore.org')
+    for (const name of ['lost', 'bob']) await enrol(lenore, `${name}@lenore.org`)
+    const silent = createServer(socket => socket.on('error', () => undefined))
+    silent.listen(0, network.addressOf('silent.example'))
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const records = [`0 5 ${port} silent.example`, `5 5 ${lenore.port} fmtp.lenore.org`]
+    network.zone.set('_fmtp._tcp.lenore.org', 'SRV', records)
+    network.zone.set('silent.example', 'A', [network.addressOf('silent.example')])
+    await serveBehind(network, hq, { children: ['*.poe.net'], mayDial: ['lenore.org'] })
+    const mayDial = [hq, 'silent.example']
+    const region = await serveBehind(network, 'region.poe.net', { parents: [hq], mayDial })
+    await linked(region, hq)
+    const client = await clientOf(region)
+    const startMs = Date.now()
+    assert.equal((await ask(client, 'lost@lenore.org')).outcome, 'found')
+    const told = await writeTo('bob@lenore.org', client, 'alice@region.poe.net')
+    await waitUntil('it is there', async () => (await told()).includes('stored'), 8000)
+    const tookMs = Date.now() - startMs
+    assert.ok(tookMs >= 2000 && tookMs < 8000, `${tookMs} ms`)
+    silent.close()
   })
 })
