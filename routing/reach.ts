@@ -42,6 +42,8 @@ export interface Reach {
   find(domain: Domain, as: Domain): Peer | undefined
   /** Who answered in the place of a domain a while ago. */
   findFront(domain: Domain, as: Domain): Name | undefined
+  /** True for who ever answered in the place of another. */
+  isFront(name: Name): boolean
   /**
    * `isScheduled`: an attempt that is made now and then in any case; others fail at once while the domain is held back.
    * @throws {FmtpError} FMTP_ISLAND, FMTP_NO_KEY, FMTP_NO_HOST, FMTP_DNS_FAILED, FMTP_UNREACHABLE, FMTP_RESTING, …
@@ -67,6 +69,7 @@ export function createReach(ports: ReachPorts): Reach {
   const flights = new Map<string, Promise<Peer>>()
   /** Who answered for a domain that does not answer itself. */
   const fronts = new BoundedMap<string, { readonly name: Name; readonly untilMs: number }>(frontsMost)
+  const frontNames = new BoundedMap<Name, true>(frontsMost)
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
     const { resolver, keys } = ports
@@ -183,6 +186,8 @@ export function createReach(ports: ReachPorts): Reach {
       return requireItself(await reach.front(domain, as, note, isScheduled), domain)
     },
 
+    isFront: name => frontNames.get(name) === true,
+
     front(domain, as, note, isScheduled = false) {
       const open = reach.find(domain, as)
       if (open !== undefined) {
@@ -207,7 +212,9 @@ export function createReach(ports: ReachPorts): Reach {
         ({ name }) => {
           breaker.heard(domain)
           const untilMs = ports.clock.now() + limits.frontMs
-          if (name !== domain) fronts.set(key, { name, untilMs })
+          if (name === domain) return
+          fronts.set(key, { name, untilMs })
+          frontNames.set(name, true)
         },
         thrown => breaker.fail(domain, toFmtpError(thrown)),
       )

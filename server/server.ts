@@ -406,7 +406,8 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         const heard = [keyOf.peer(standing.name), String(clock.now())] as const
         database.commit([{ puts: [heard], isRelaxed: true }]).catch(telling.onFailed('peer'))
         courier.wake(standing.name, true)
-        courier.wakeWhere(domain => ways.leads(standing.name, session.as, domain))
+        const isLed = ways.findLed(standing.name, session.as)
+        if (isLed !== undefined) courier.wakeWhere(isLed)
         void catchUp(session as DomainPeer)
         puller.wake(standing.name as Domain, true)
         if (family.isParent(standing.name)) puller.wakeAll()

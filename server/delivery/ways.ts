@@ -13,7 +13,7 @@ import { BoundedMap } from '../../wire/bounded-map.ts'
 
 export interface WaysPorts {
   readonly family: Family
-  readonly reach: Pick<Reach, 'find' | 'findFront' | 'front' | 'domain'>
+  readonly reach: Pick<Reach, 'find' | 'findFront' | 'isFront' | 'front' | 'domain'>
   readonly clock: Clock
 }
 
@@ -22,8 +22,8 @@ export interface Ways {
   findOpen(domain: Domain, as: Domain): Peer | undefined
   /** @throws {FmtpError} why the domain can not be reached */
   reach(domain: Domain, as: Domain, note: Note): Promise<Peer>
-  /** True where a peer that was heard from leads to a domain. */
-  leads(by: Domain, as: Domain, to: Domain): boolean
+  /** To which domains a peer leads that was heard from, besides itself; `undefined`: to none. */
+  findLed(by: Domain, as: Domain): ((to: Domain) => boolean) | undefined
 }
 
 const throughMost = 10_000
@@ -70,7 +70,10 @@ export function createWays({ family, reach, clock }: WaysPorts): Ways {
       if (below !== undefined) return below
       return family.isChild(domain) ? reach.domain(domain, as, note, true) : reachOutside(domain, as, note)
     },
-    leads: (by, as, to) =>
-      family.findBelow(to)?.name === by || family.findParent(to) === by || reach.findFront(to, as) === by,
+    findLed(by, as) {
+      if (!family.isParent(by) && !family.isChild(by) && !reach.isFront(by)) return undefined
+      return to =>
+        family.findBelow(to)?.name === by || family.findParent(to) === by || reach.findFront(to, as) === by
+    },
   }
 }

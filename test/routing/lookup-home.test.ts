@@ -64,6 +64,7 @@ describe('lookup, by what the home answers', () => {
       reach: {
         find: () => undefined,
         findFront: () => undefined,
+        isFront: () => false,
         domain: async () => home,
         front: async () => {
           if (reachError !== undefined) throw reachError

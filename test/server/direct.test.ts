@@ -37,6 +37,7 @@ describe('reachDirect', () => {
       reach: {
         find: () => undefined,
         findFront: () => undefined,
+        isFront: () => false,
         domain: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
         front: () => Promise.reject(new FmtpError('FMTP_UNREACHABLE')),
         contacts: async () => {
