@@ -13,6 +13,6 @@ export async function within<T>(work: Promise<T>, ms: number, clock: Clock): Pro
   } finally {
     late.catch(() => undefined)
     work.catch(() => undefined)
-    over.abort()
+    over.abort('over')
   }
 }

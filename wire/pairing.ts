@@ -31,6 +31,23 @@ export interface Inquiry {
   readonly signal: AbortSignal
 }
 
+/** The end of something that is being answered. Most answers never look, and a signal takes longer to make than they do. */
+class Ending {
+  #controller: AbortController | undefined
+  isOver = false
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.isOver) this.#controller.abort()
+    return this.#controller.signal
+  }
+
+  end(): void {
+    this.isOver = true
+    this.#controller?.abort()
+  }
+}
+
 export interface PairingPorts {
   send(text: string): void
   /** The other side has more unanswered than the window allows: do not read it until `onRelief`. */
@@ -58,7 +75,7 @@ interface Pending {
 export class Pairing {
   readonly #ports: PairingPorts
   readonly #pending = new Map<number, Pending>()
-  readonly #inquiries = new Map<number, AbortController>()
+  readonly #inquiries = new Map<number, Ending>()
   readonly #answering = new Map<number, number>()
   readonly #waiters: (() => void)[] = []
   #lastN = 0
@@ -148,7 +165,7 @@ export class Pairing {
         if (isPing(frame))
           return this.#ports.send(encodeFrame({ verb: 'answer', re: frame.n, outcome: 'found' }))
         if (frame.follow === false && this.#inquiries.has(frame.n)) {
-          this.#inquiries.get(frame.n)?.abort()
+          this.#inquiries.get(frame.n)?.end()
           // Its number is free again; one that is not answered yet is forgotten with its answer.
           if (!this.#answering.has(frame.n)) this.#inquiries.delete(frame.n)
           return
@@ -166,7 +183,7 @@ export class Pairing {
     clearInterval(this.#sweep)
     for (const pending of this.#pending.values()) if (!pending.isAnswered) pending.reject(error)
     this.#pending.clear()
-    for (const controller of this.#inquiries.values()) controller.abort()
+    for (const ending of this.#inquiries.values()) ending.end()
     this.#inquiries.clear()
     for (const wake of this.#waiters.splice(0)) wake()
   }
@@ -235,15 +252,17 @@ export class Pairing {
 
   #takeRequest(request: RequestFrame, chars: number): void {
     const { n } = request
-    const controller = new AbortController()
+    const ending = new Ending()
     this.#serve(
       n,
       chars,
       () => {
-        this.#inquiries.set(n, controller)
+        this.#inquiries.set(n, ending)
         return this.#ports.answerRequest({
           request,
-          signal: controller.signal,
+          get signal() {
+            return ending.signal
+          },
           drained: () => this.#ports.drained(),
           looking: () => {
             if (this.#closed === undefined && this.#answering.has(n))
@@ -277,7 +296,7 @@ export class Pairing {
   #answered(n: number, answer: Answer, staysOpen: boolean): void {
     this.#incomingBytes -= this.#answering.get(n) ?? 0
     this.#answering.delete(n)
-    if (!staysOpen || this.#inquiries.get(n)?.signal.aborted === true) this.#inquiries.delete(n)
+    if (!staysOpen || this.#inquiries.get(n)?.isOver === true) this.#inquiries.delete(n)
     if (this.#closed !== undefined) return
     this.#ports.send(encodeFrame({ verb: 'answer', re: n, ...answer }))
     if (this.#isPressed && this.#answering.size < this.#ourFrames && this.#incomingBytes < this.#ourBytes) {

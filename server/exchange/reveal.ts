@@ -196,16 +196,22 @@ export function createReveal(ports: RevealPorts): Reveal {
       : 'here'
   }
 
-  /** Whoever waits long is told that it goes on. */
+  /** Whoever waits long is told that it goes on. Most have their answer before there is anything to wait for. */
   async function telling<T>(work: Promise<T>, inquiry: Inquiry): Promise<T> {
-    const over = new AbortController()
-    ports.clock.sleep(limits.lookingMs, over.signal).then(() => {
-      if (!over.signal.aborted) inquiry.looking()
+    let isOver = false
+    let waiting: AbortController | undefined
+    setImmediate(() => {
+      if (isOver) return
+      waiting = new AbortController()
+      ports.clock.sleep(limits.lookingMs, waiting.signal).then(() => {
+        if (!isOver) inquiry.looking()
+      })
     })
     try {
       return await work
     } finally {
-      over.abort()
+      isOver = true
+      waiting?.abort('over')
     }
   }
 
