@@ -3,26 +3,14 @@
  * child, the domain itself, quickly or over a connection, the parent's lookup. Concurrent lookups of one name share one
  * climb; a stale copy is served at once and refreshed behind.
  */
-import type { Clock } from '../objects/clock.ts'
-import {
-  type DomainKeys,
-  type SealVerdict,
-  type VerifiedObject,
-  verifyOldSeal,
-  verifySeal,
-} from '../objects/seal.ts'
-import type { Store } from '../objects/store.ts'
-import { isNewer } from '../objects/version.ts'
 import type { Contact } from '../schemas/contact.ts'
-import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
-import { singleKinds } from '../schemas/kinds.ts'
+import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import {
   type Domain,
   domainOf,
   isAddressName,
   makeObjectId,
-  type Name,
   type ObjectId,
   ownerOf,
 } from '../schemas/names.ts'
@@ -30,8 +18,8 @@ import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
 import type { User } from '../schemas/user.ts'
 import { askOver } from './asking.ts'
-import { keepAbsent, keepFetched } from './cache.ts'
 import { type Family, noFamily, requireBelow } from './family.ts'
+import { createKeeping, type KeepingPorts } from './keeping.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'
 import { nextHops, parentRung } from './parent.ts'
 import type { Peer } from './peer.ts'
@@ -58,30 +46,21 @@ export type LookupOutcome =
       readonly trail: readonly Step[]
     }
 
-export interface LookupPorts {
-  readonly store: Store
+export interface LookupPorts extends KeepingPorts {
   readonly kinds: Kinds
-  readonly keys: DomainKeys
   readonly reach: Reach
   /** A quick try, before a connection is made. */
   readonly askByDatagram?: AskByDatagram
   /** Missing: neither parents nor children. */
   readonly family?: Family
-  readonly clock: Clock
   /** Everyone's view of a user of ours, our own server objects and public objects. */
   findOwn(id: ObjectId): FmtpObject | undefined
   isOwnDomain(domain: Domain): boolean
   /** In whose name foreign domains are called. */
   readonly as: Domain
   onStep(sought: string, step: Step): void
-  /** False where the disk has no room: then what is fetched is given, and not kept. */
-  hasRoom(): boolean
   /** A domain says where it can be reached from here. */
   onContacts(domain: Domain, contacts: readonly Contact[]): void
-  /** A foreign object was given from here. */
-  onUse(id: ObjectId): void
-  /** A foreign object was kept, and takes room. */
-  onKept(): void
 }
 
 export interface LookupOptions {
@@ -148,6 +127,7 @@ export function createLookup(ports: LookupPorts): Lookup {
   const asked = new Map<string, Promise<FmtpObject | 'absent'>>()
   /** The same by datagrams; `undefined` where these gave nothing. */
   const quickly = new Map<string, Promise<FmtpObject | undefined>>()
+  const { keep, lose } = createKeeping(ports, (sought, options) => find(sought, options))
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
@@ -313,66 +293,6 @@ export function createLookup(ports: LookupPorts): Lookup {
         },
       },
     )
-  }
-
-  /** Its home's word counts, also where it can not be kept. */
-  async function lose(id: ObjectId, note: Note): Promise<'absent'> {
-    try {
-      await keepAbsent(store, id, clock.now())
-    } catch (thrown) {
-      note.add('keep', toFmtpError(thrown).code, { id })
-    }
-    return 'absent'
-  }
-
-  async function keep(
-    object: FmtpObject,
-    note: Note,
-    { isTraced = false, asOfMs }: { readonly isTraced?: boolean; readonly asOfMs?: number } = {},
-  ): Promise<FmtpObject> {
-    if (object.version > clock.now() + limits.clockSkewMs)
-      throw new FmtpError('FMTP_FROM_FUTURE', `version ${object.version}`)
-    const id = object.id as ObjectId
-    return note.step('seal', { id }, async () => {
-      const verdict = await verifySeal(object, ports.keys, clock.now())
-      const verified = verdict.isBelieved ? verdict.verified : await believeByKeys(object)
-      if (verified === undefined) {
-        const { code, reason } = verdict as Extract<SealVerdict, { isBelieved: false }>
-        throw new FmtpError(code, reason)
-      }
-      if (isTraced) return object
-      const kept = await keepWhereRoom(verified, note, asOfMs)
-      ports.onUse(id)
-      ports.onKept()
-      return kept
-    })
-  }
-
-  /** What can not be kept now is given all the same, and fetched again by the next who asks. */
-  async function keepWhereRoom(verified: VerifiedObject, note: Note, asOfMs?: number): Promise<FmtpObject> {
-    const { object } = verified
-    const current = store.findObject(object.id)
-    // A tombstone makes room.
-    const mayKeep = ports.hasRoom() || (object.deleted === true && current !== undefined)
-    let code: FailureCode = 'FMTP_FULL'
-    try {
-      if (mayKeep) return await keepFetched(store, verified, clock.now(), asOfMs)
-    } catch (thrown) {
-      code = toFmtpError(thrown).code
-      if (code !== 'FMTP_STORE') throw thrown
-    }
-    note.add('keep', code, { id: object.id })
-    return current === undefined || isNewer(verified, current) ? object : current
-  }
-
-  /** Past its credential: by the keys that its owner has now. What says which those are must be believed without. */
-  async function believeByKeys(object: FmtpObject): Promise<VerifiedObject | undefined> {
-    if (singleKinds.has(object.kind)) return undefined
-    const old = await verifyOldSeal(object, clock.now())
-    if (old === undefined) return undefined
-    const owner = await find({ address: object.owner as Name }, { isFresh: true })
-    const hasKey = owner.outcome === 'found' && (owner.object as User).keys?.includes(old.thumbprint) === true
-    return hasKey ? old : undefined
   }
 
   /** Behind what is here; of what is ours there is nothing elsewhere. */
