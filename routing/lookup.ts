@@ -265,8 +265,7 @@ export function createLookup(ports: LookupPorts): Lookup {
     const object = await note.step('request', described, async () => {
       const reply = await peer.request(query)
       const { contacts } = reply.answer
-      // Who only stands for the domain does not say where that is reached.
-      if (contacts !== undefined && !isTraced && peer.name === domain) ports.onContacts(domain, contacts)
+      if (contacts !== undefined && !isTraced) ports.onContacts(domain, contacts)
       return takeReply(reply, id, ports.kinds)
     })
     if (object !== undefined) return keep(object, note, { isTraced })
@@ -286,6 +285,7 @@ export function createLookup(ports: LookupPorts): Lookup {
       {
         ...ports,
         family,
+        onContacts: isTraced ? () => undefined : ports.onContacts,
         async keep(object, note, asOfMs) {
           // Its home said since that there is none.
           if ((store.findAbsentAtMs(id) ?? 0) >= asOfMs) return undefined

@@ -3,6 +3,7 @@
  * not forge: an object is believed by its seal alone, and its "no" is a miss.
  */
 import type { Clock } from '../objects/clock.ts'
+import type { Contact } from '../schemas/contact.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
 import type { Domain, ObjectId } from '../schemas/names.ts'
@@ -20,6 +21,8 @@ export interface ParentRungPorts<T> {
   readonly family: Family
   readonly kinds: Kinds
   readonly clock: Clock
+  /** It says where the domain is reached from here. */
+  onContacts(domain: Domain, contacts: readonly Contact[]): void
   /** Verifies and keeps what came; `asOfMs`: when its home said so. `undefined`: its home said something else since. */
   keep(object: FmtpObject, note: Note, asOfMs: number): Promise<T | undefined>
 }
@@ -57,7 +60,10 @@ export function parentRung<T>(query: ParentQuery, ports: ParentRungPorts<T>): Ru
           return note.step('request', { ...sought, parent, effort }, async () => {
             const asking = peer.request({ ...sought, effort, hops: path } as RequestQuery)
             const reply = effort === 'cache' ? await quick(asking, parent) : await asking
-            return takeFromParent(reply)
+            const taken = takeFromParent(reply)
+            const { contacts } = reply.answer
+            if (taken !== undefined && contacts !== undefined) ports.onContacts(domain, contacts)
+            return taken
           })
         },
       )

@@ -72,7 +72,15 @@ export function createReach(ports: ReachPorts): Reach {
   const frontNames = new BoundedMap<Name, true>(frontsMost)
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
-    const { resolver, keys } = ports
+    const { resolver } = ports
+    const standing = findStanding(domain, as)
+    if (standing !== undefined) {
+      note.add('told', 'ok', { domain, contacts: findTold(domain).map(placeOf) })
+      await noteKey(domain, note)
+      return firstOf(callsTo(findTold(domain), domain, as, note), limits.nextHostMs, ports.clock).catch(
+        () => standing,
+      )
+    }
     // Both are needed before anything is dialled, and neither needs the other.
     const [hosts, key] = await Promise.allSettled([
       note.step(
@@ -85,12 +93,7 @@ export function createReach(ports: ReachPorts): Reach {
         () => findHosts(resolver, domain, { random: ports.random, onStep: step => noteHosts(step, note) }),
         { domain },
       ),
-      note.step(
-        'key',
-        found => ({ selectors: found.map(({ selector }) => selector), secure: keys.isSecure(domain) }),
-        () => keys.find(domain),
-        { domain, record: `fmtpkey.${domain}` },
-      ),
+      noteKey(domain, note),
     ])
     if (key.status === 'rejected') throw key.reason
     const told = ports.routes.find(domain)
@@ -103,13 +106,28 @@ export function createReach(ports: ReachPorts): Reach {
     // A domain that is down has its own schedule; only a host that is not the domain's rests.
     const resting: Resting = { rung: 'domain', isToRest: error => !error.isTemporary }
     const calls = [
-      ...told.map(
-        contact => async (signal: AbortSignal) =>
-          requireItself(await dialContact(contact, { owner: domain, as }, note, signal), domain),
-      ),
+      ...callsTo(told, domain, as, note),
       ...targets.map(target => (signal: AbortSignal) => attempt(target, note, resting, signal)),
     ]
     return firstOf(calls, limits.nextHostMs, ports.clock)
+  }
+
+  function noteKey(domain: Domain, note: Note): Promise<unknown> {
+    const { keys } = ports
+    return note.step(
+      'key',
+      found => ({ selectors: found.map(({ selector }) => selector), secure: keys.isSecure(domain) }),
+      () => keys.find(domain),
+      { domain, record: `fmtpkey.${domain}` },
+    )
+  }
+
+  /** Who answers there must be the domain itself. */
+  function callsTo(told: readonly Contact[], domain: Domain, as: Domain, note: Note) {
+    return told.map(
+      contact => async (signal: AbortSignal) =>
+        requireItself(await dialContact(contact, { owner: domain, as }, note, signal), domain),
+    )
   }
 
   /** `outer`: aborted when nobody wants any of them any more. */
@@ -170,11 +188,25 @@ export function createReach(ports: ReachPorts): Reach {
     }
   }
 
+  /** What was told of a domain and has not failed since. */
+  function findTold(domain: Domain): readonly Contact[] {
+    const told = ports.routes.find(domain)
+    return told.length === 0
+      ? told
+      : told.filter(({ host, port }) => !ports.guard.isResting(`contact ${host}`, port))
+  }
+
+  /** The open connection to who answers in its place. */
+  function findStanding(domain: Domain, as: Domain): Peer | undefined {
+    const front = reach.findFront(domain, as)
+    return front === undefined ? undefined : ports.peers.find(front, as)
+  }
+
   const reach: Reach = {
     find(domain, as) {
       const open = ports.peers.find(domain, as)
-      const front = open === undefined ? reach.findFront(domain, as) : undefined
-      return front === undefined ? open : ports.peers.find(front, as)
+      // Where the domain itself may be reached, it is tried once more.
+      return open !== undefined || findTold(domain).length > 0 ? open : findStanding(domain, as)
     },
 
     findFront(domain, as) {

@@ -109,7 +109,7 @@ export const configSchema = Type.Object(
         default: [],
         maxItems: 100,
         description:
-          'Where servers of some networks reach this one better than by DNS: network, tcp or wss, host with port, and a priority if there are several, like ["10.0.0.0/8 tcp 10.0.0.5:3687 0"]. Who asks from there for a user or a domain of this server is told, and tries them first for ten minutes.',
+          'Where servers of some networks reach this one better than by DNS: network, tcp or wss, host with port, and a priority if there are several, like ["10.0.0.0/8 tcp 10.0.0.5:3687 0"]. Who asks from there for a user or a domain of this server is told, and tries them first for ten minutes. For a child, whose objects this server gives, with its domain before it: "tales.poe.net=10.0.0.0/8 tcp 10.0.7.5:3687".',
       }),
     }),
     http: table('Pages, API and WebSocket.', {

@@ -61,16 +61,21 @@ export function isNetwork(text: string): boolean {
 }
 
 export interface Route {
+  /** Pattern of the domains that are reached there; missing: those of the server itself. */
+  readonly pattern?: string
   /** In CIDR form. */
   readonly network: string
   readonly contact: Contact
 }
 
-/** `10.0.0.0/8 tcp 10.0.0.5:3687 0`: who asks from this network is told this contact. Without a number it is 0. */
+/**
+ * `10.0.0.0/8 tcp 10.0.0.5:3687 0`: who asks from this network is told this contact. Without a number it is 0. With
+ * `tales.poe.net=` before it the contact is that of a child.
+ */
 export function findRoute(text: string): Route | undefined {
-  const match = /^(\S+) (tcp|wss) (\S+):([1-9]\d{0,4})(?: (\d{1,5}))?$/.exec(text)
+  const match = /^(?:([a-z0-9.*-]+)=)?([^\s=]+) (tcp|wss) (\S+):([1-9]\d{0,4})(?: (\d{1,5}))?$/.exec(text)
   if (match === null) return undefined
-  const [, network = '', protocol, place = '', port, priority = 0] = match
+  const [, pattern, network = '', protocol, place = '', port, priority = 0] = match
   const host = place.replace(/^\[(.*)\]$/, '$1')
   if (!isNetwork(network) || !isHost(host) || Number(port) > 65535 || Number(priority) > 65535)
     return undefined
@@ -80,7 +85,7 @@ export function findRoute(text: string): Route | undefined {
     port: Number(port),
     priority: Number(priority),
   }
-  return { network, contact }
+  return { ...(pattern === undefined ? {} : { pattern }), network, contact }
 }
 
 function isHost(text: string): boolean {
@@ -138,7 +143,7 @@ export const formats = {
   },
   route: {
     expected:
-      'a network, tcp or wss, a host with port and perhaps a priority, like 10.0.0.0/8 tcp 10.0.0.5:3687 0',
+      'a network, tcp or wss, a host with port and perhaps a priority, like 10.0.0.0/8 tcp 10.0.0.5:3687 0; that of a child after its domain and =',
     test: text => findRoute(text) !== undefined,
   },
   domain: {

@@ -111,7 +111,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     if (here !== undefined && (extent === 'here' || !mayBeOld(id, viewers)))
       return {
         ...found(inquiry, here),
-        ...(isOwn && singleKinds.has(here.kind) ? contactsFor(standing) : {}),
+        ...contactsFor(here, standing),
         ...(await statesOf(here, standing)),
       }
     if (isOwn) return absent()
@@ -122,7 +122,11 @@ export function createReveal(ports: RevealPorts): Reveal {
     // The ladder serves the whole house; this asker sees what is public or theirs.
     if (outcome.outcome === 'found' && maySee(outcome.object, viewers, sight)) {
       const asOf = ports.clock.now() - outcome.ageMs
-      return { ...found(inquiry, outcome.object), ...(standing.role === 'server' ? { asOf } : {}) }
+      return {
+        ...found(inquiry, outcome.object),
+        ...contactsFor(outcome.object, standing),
+        ...(standing.role === 'server' ? { asOf } : {}),
+      }
     }
     // A child is asked for what is public: of anything else that says nothing.
     if (extent === 'below' && viewers.length > 0)
@@ -140,8 +144,14 @@ export function createReveal(ports: RevealPorts): Reveal {
   }
 
   /** Beside the object, which is the same for everyone. */
-  function contactsFor({ remote }: Standing): Pick<Answer, 'contacts'> {
-    const contacts = ports.findContacts(remote)
+  function contactsFor(object: FmtpObject, { remote }: Standing): Pick<Answer, 'contacts'> {
+    if (!singleKinds.has(object.kind)) return {}
+    const domain = domainOf(object.owner as Name)
+    const contacts = accounts.isOwnDomain(domain)
+      ? ports.findContacts(remote)
+      : ports.isChild(domain)
+        ? ports.findContacts(remote, domain)
+        : []
     return contacts.length === 0 ? {} : { contacts: [...contacts] }
   }
 
