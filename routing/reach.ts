@@ -70,16 +70,14 @@ export function createReach(ports: ReachPorts): Reach {
   /** Who answered for a domain that does not answer itself. */
   const fronts = new BoundedMap<string, { readonly name: Name; readonly untilMs: number }>(frontsMost)
   const frontNames = new BoundedMap<Name, true>(frontsMost)
+  /** Domains that are called though somebody answers in their place. */
+  const trying = new Set<string>()
 
   async function dialDomain(domain: Domain, as: Domain, note: Note): Promise<Peer> {
     const { resolver } = ports
     const standing = findStanding(domain, as)
     if (standing !== undefined) {
-      note.add('told', 'ok', { domain, contacts: findTold(domain).map(placeOf) })
-      await noteKey(domain, note)
-      return firstOf(callsTo(findTold(domain), domain, as, note), limits.nextHostMs, ports.clock).catch(
-        () => standing,
-      )
+      return besideStanding(standing, domain, as, note)
     }
     // Both are needed before anything is dialled, and neither needs the other.
     const [hosts, key] = await Promise.allSettled([
@@ -110,6 +108,24 @@ export function createReach(ports: ReachPorts): Reach {
       ...targets.map(target => (signal: AbortSignal) => attempt(target, note, resting, signal)),
     ]
     return firstOf(calls, limits.nextHostMs, ports.clock)
+  }
+
+  /** The domain itself where it answers in a moment, else who is there in its place; the call goes on for who comes next. */
+  async function besideStanding(standing: Peer, domain: Domain, as: Domain, note: Note): Promise<Peer> {
+    const key = `${as} ${domain}`
+    trying.add(key)
+    const over = new AbortController()
+    const told = findTold(domain)
+    note.add('told', 'ok', { domain, contacts: told.map(placeOf) })
+    const calling = noteKey(domain, note)
+      .then(() => firstOf(callsTo(told, domain, as, note), limits.nextHostMs, ports.clock))
+      .catch(() => standing)
+      .finally(() => trying.delete(key))
+    const waitMs = limits.nextHostMs * (told.length + 1)
+    const late = ports.clock.sleep(waitMs, over.signal).then(() => standing)
+    const peer = await Promise.race([calling, late])
+    over.abort('over')
+    return peer
   }
 
   function noteKey(domain: Domain, note: Note): Promise<unknown> {
@@ -206,7 +222,8 @@ export function createReach(ports: ReachPorts): Reach {
     find(domain, as) {
       const open = ports.peers.find(domain, as)
       // Where the domain itself may be reached, it is tried once more.
-      return open !== undefined || findTold(domain).length > 0 ? open : findStanding(domain, as)
+      const mayTry = open === undefined && !trying.has(`${as} ${domain}`) && findTold(domain).length > 0
+      return open !== undefined || mayTry ? open : findStanding(domain, as)
     },
 
     findFront(domain, as) {

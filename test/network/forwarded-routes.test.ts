@@ -1,5 +1,7 @@
 /** Better contacts of a child, told by the parent that gives its objects (protocol §10.3): who asked goes there itself. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type { Connection } from '../../client/connection.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { ask, linked, serveBehind, stepsOf } from '../support/family.ts'
@@ -69,6 +71,23 @@ describe('a parent that knows where its child is reached from there', function (
     const steps = await look()
     assert.ok(steps.includes('domain dial FMTP_CONNECT_FAILED'), `${steps}`)
     assert.ok(!(await look()).some(step => step.includes('dial')))
+  })
+
+  it('is asked still where nobody says a word, and nobody waits long', async () => {
+    await look()
+    await network.stop(region)
+    const calls: unknown[] = []
+    const silent = createServer(socket => calls.push(socket.on('error', () => undefined)))
+    silent.listen(port, network.addressOf(region))
+    await once(silent, 'listening')
+    regional = await serveBehind(network, region, { front: poe, parents: [hq], mayDial: [hq] })
+    network.zone.set(`_fmtp._tcp.${region}`, 'SRV', [`0 5 ${poe.port} fmtp.${hq}`])
+    await linked(regional, hq)
+    const startMs = Date.now()
+    for (let times = 0; times < 5; times++) await look()
+    assert.ok(Date.now() - startMs < 3000, `${Date.now() - startMs} ms`)
+    assert.equal(calls.length, 1)
+    silent.close()
   })
 
   it('has messages go there too', async () => {
