@@ -129,6 +129,6 @@ export function release(
   const before = store.findBefore(id)
   if (isHeld || before === undefined) return
   change.equals.push([keyOf.object(id), before.text])
-  cache(change, id, { bytes: Buffer.byteLength(before.text), nowMs }, database)
+  cache(change, id, { bytes: before.text.length, nowMs }, database)
   if (database.get(keyOf.foreign(id)) === undefined) change.puts.push([keyOf.foreign(id), '0'])
 }

@@ -63,7 +63,7 @@ describe('messages through parents', function () {
 
   async function write(from: string, to: readonly string[], more: object = {}): Promise<string> {
     const id = makeObjectId(`m${++lastId}`, from as Name)
-    const object = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to, ...more }
+    const object = { id, kind: 'message', format: 'text/plain', body: 'Nimmermehr – „nevermore“', to, ...more }
     const { outcome, code } = await clientOf(from).describe({ object })
     assert.equal(outcome, 'stored', code)
     return id
