@@ -4,12 +4,14 @@
  */
 import type { VerifiedObject } from '../../objects/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Domain, domainOf, type Name } from '../../schemas/names.ts'
+import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
 import type { Report } from '../../schemas/report.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import type { Said } from '../delivery/deliver.ts'
 import type { Reports } from '../delivery/reports.ts'
 import { nameOf, type Standing } from './standing.ts'
+
+type Told = NonNullable<Report['results']>[number]
 
 /** @throws {FmtpError} FMTP_NOT_OWED, FMTP_BAD_OBJECT, FMTP_BUSY */
 export type HearReport = (report: VerifiedObject, standing: Standing) => Promise<Answer>
@@ -25,10 +27,14 @@ export function createHearReport({ heard }: Pick<Reports, 'heard'>): HearReport 
     const domain = domainOf(recipient as Name)
     const stranger = results.find(each => domainOf(each.for as Name) !== domain)
     if (stranger !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${stranger.for} is not of ${domain}`)
-    await heard({
-      ...{ about, aboutVersion, domain, by: owner as Domain },
-      said: results as unknown as readonly Said[],
-    })
+    const by = owner as Domain
+    await heard({ about, aboutVersion, domain, by, said: results.map(each => saidOf(each, by)) })
     return { outcome: 'stored', id, version }
   }
+}
+
+/** Only what has a meaning here. Who does not know yet may say so later. */
+function saidOf({ for: to, outcome, code }: Told, by: Domain): Said {
+  const why = code === undefined ? {} : { code }
+  return { for: to as Address, outcome, ...why, ...(outcome === 'unknown' ? { by } : {}) }
 }

@@ -231,6 +231,21 @@ describe('relaying', function () {
       )
     })
 
+    it('that does not know itself is not the last word, and what else it says counts for nothing', async () => {
+      const id = await relayed()
+      const strange = { by: 'raven.example', atMs: 1 }
+      const results = [{ for: to, outcome: 'unknown', code: 'FMTP_NO_REPORT', ...strange }]
+      await bring(top, reportOf(id, { outcome: 'failed', results }), [`alice@${region}`])
+      assert.deepEqual(await stateOf(id), ['unknown', 'FMTP_NO_REPORT'])
+      const raven = network.hand('raven.example')
+      const stranger = await peerOf(regional, raven)
+      const lie = reportOf(id, {}, raven)
+      assert.deepEqual(await bring(stranger, lie, [`alice@${region}`]), ['refused', 'FMTP_NOT_OWED'])
+      const later = reportOf(id, { version: network.clock.now() + 1 })
+      assert.deepEqual(await bring(top, later, [`alice@${region}`]), ['stored', undefined])
+      assert.deepEqual(await stateOf(id), ['stored', undefined])
+    })
+
     const lies: readonly (readonly [what: string, members: object, code: string])[] = [
       [
         'about recipients of another domain',
