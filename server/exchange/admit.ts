@@ -126,9 +126,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     return verdict.isBelieved ? keepSeal(store, verdict.verified) : known
   }
 
-  /** The domain that brings an object, or that of the owner, where config blocks it. */
-  function findBlocked(object: FmtpObject, standing: Standing): string | undefined {
-    const domains = [bringerOf(object, standing), domainOf(object.owner as Name)]
+  /** The first of these that config blocks. */
+  function findBlocked(...domains: readonly string[]): string | undefined {
     return domains.find(domain => ports.blockedDomains.some(pattern => isMatch(pattern, domain)))
   }
 
@@ -228,17 +227,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     const recipients = (frame.for ?? []) as Name[]
     if (recipients.length === 0) throw new FmtpError('FMTP_NO_RECIPIENT')
     checkCount(recipients, ports.recipients)
-    const blocked = findBlocked(object, standing)
-    if (blocked !== undefined) {
-      const judgement = refusal(`${blocked} is blocked by config`)
-      const judged = recipients.map(recipient => ({
-        recipient,
-        judgement,
-        boxed: undefined,
-        result: resultOf(recipient, judgement, false),
-      }))
-      return conclude(judged, startMs)
-    }
+    const blocked = findBlocked(bringerOf(object, standing), domainOf(object.owner as Name))
+    if (blocked !== undefined) return refuseFor(blocked)
     await pass(object, standing)
     if (isOfRelay(object)) return ports.hearReport(await verify(object, standing), standing)
     const known = findKnown(object)
@@ -251,6 +241,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
     // A tombstone makes room.
     if (known === undefined && !isTombstoneHere(object)) ports.requireRoom()
     const passing = await ports.passage(object, frame, standing)
+    const blockedBehind = passing.session === undefined ? undefined : findBlocked(domainOf(passing.session))
+    if (blockedBehind !== undefined) return refuseFor(blockedBehind)
     const verified =
       known === undefined ? await verify(object, standing) : await withFresherSeal(known, object)
     return untilWritten(async () => {
@@ -269,6 +261,17 @@ export function createAdmit(ports: AdmitPorts): Admit {
       }
       return conclude(judged, startMs, known !== undefined)
     })
+
+    function refuseFor(domain: string): Answer {
+      const judgement = refusal(`${domain} is blocked by config`)
+      const judged = recipients.map(recipient => ({
+        recipient,
+        judgement,
+        boxed: undefined,
+        result: resultOf(recipient, judgement, false),
+      }))
+      return conclude(judged, startMs)
+    }
 
     function conclude(judged: readonly JudgedWithResult[], sinceMs: number, isKnownHere = false): Answer {
       const ms = ports.clock.now() - sinceMs

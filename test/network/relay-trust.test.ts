@@ -154,6 +154,22 @@ describe('relaying', function () {
     })
   })
 
+  it('brings nothing from a domain that the child has blocked', async () => {
+    network = await Network.start()
+    const parent = network.hand(hq)
+    const block = ['mallory.example']
+    regional = await network.serve(region, { parents: [hq], allow: [], block })
+    await enrol(regional, `alice@${region}`)
+    const top = await peerOf(regional, parent)
+    const lost = handUser(network.hand('lenore.org'), 'lost@lenore.org')
+    const to = `alice@${region}`
+    for (const [hop, said] of [
+      ['mallory.example', ['refused', 'FMTP_REFUSED']],
+      ['lenore.org', ['stored', undefined]],
+    ] as const)
+      assert.deepEqual(await bring(top, handMessage(lost, [to]), [to], { hops: [hop] }), said, hop)
+  })
+
   describe('the report of who relays', () => {
     const to = 'lost@lenore.org'
     let top: HandPeer
