@@ -2,7 +2,7 @@
  * The report that a relay owes to who handed something over (protocol §10.9): an object of its own, queued in the commit that
  * settles what it speaks of. A later version of it takes its place in the outbox.
  */
-import { type Change, newChange } from '../../objects/change.ts'
+import { addTo, type Change, newChange } from '../../objects/change.ts'
 import type { Clock } from '../../objects/clock.ts'
 import { describe } from '../../objects/describe.ts'
 import { keyOf, listOf } from '../../objects/layout.ts'
@@ -33,19 +33,40 @@ interface Passed extends About {
   readonly relay: Relay
 }
 
-/** What is written beside the row: the report where it says something new, and that nothing more is owed. */
-export async function relayReport(
-  { id: about, domain, row, relay }: Passed,
-  { store, clock, homeKey }: RelayReportPorts,
-): Promise<Write | undefined> {
-  const nowMs = clock.now()
-  const said = saidIn(about, domain, row)
+/** So many recipients one report speaks of: the longest addresses and codes are within the limit of an object. */
+const partMost = 500
+
+/** What is written beside the row: the reports where they say something new, and that nothing more is owed. */
+export async function relayReport(passed: Passed, ports: RelayReportPorts): Promise<Write | undefined> {
+  const { id: about, domain, row } = passed
+  const { store, clock } = ports
   const object = store.findObject(about)
-  const id = reportId(about, domain, relay.as)
+  const isOwed = object !== undefined && isTold(object)
+  const write = newChange()
+  // By their places, in which recipients stay.
+  for (let part = 0; isOwed && part * partMost < row.for.length; part++) {
+    const report = partReport(passed, part, ports)
+    if (report !== undefined) addTo(write, report)
+  }
+  // Of what nobody is told the next relay says nothing either.
+  const isWithRelay = isOwed && row.settled?.some(({ outcome }) => outcome === 'relayed') === true
+  // When all is said the object need not stay.
+  if (openIn(row).length === 0 && !isWithRelay)
+    release(write, about, domain, { isHeld: await isHeld(store, about), nowMs: clock.now(), store })
+  return write.puts.length + write.dels.length === 0 ? undefined : write
+}
+
+function partReport(
+  { id: about, domain, row, relay }: Passed,
+  part: number,
+  { store, clock, homeKey }: RelayReportPorts,
+): Write | undefined {
+  const said = saidIn(about, domain, row, new Set(row.for.slice(part * partMost, (part + 1) * partMost)))
+  if (said === undefined) return undefined
+  const id = reportId(about, part === 0 ? domain : `${domain} ${part}`, relay.as)
   const before = store.findBefore(id)
-  const isNews = object !== undefined && isTold(object) && said !== undefined
-  const known = before?.object as Report | undefined
-  if (!isNews || (known !== undefined && isSame(known, said))) return closing(undefined)
+  if (before !== undefined && isSame(before.object as Report, said)) return undefined
+  const nowMs = clock.now()
   const sealed = sealObject(
     {
       ...said,
@@ -58,28 +79,18 @@ export async function relayReport(
   )
   const change = describe(sealed, before, 'made', store)
   queue(change, sealed.object as FmtpObject, relay.from, { author: ownerOf(about as ObjectId), atMs: nowMs })
-  return closing(change)
-
-  /** When all is said the object need not stay. */
-  async function closing(change: Change | undefined): Promise<Write | undefined> {
-    // Of what nobody is told the next relay says nothing either.
-    const isOwed = object !== undefined && isTold(object)
-    const isWithRelay = isOwed && row.settled?.some(({ outcome }) => outcome === 'relayed') === true
-    if (openIn(row).length > 0 || isWithRelay) return change
-    const write = change ?? newChange()
-    release(write, about, domain, { isHeld: await isHeld(store, about), nowMs, store })
-    return write
-  }
+  return change
 }
 
 /** `undefined`: nothing is to be said yet. */
-function saidIn(about: string, domain: Domain, row: DeliveryRow) {
+function saidIn(about: string, domain: Domain, row: DeliveryRow, part: ReadonlySet<Address>) {
   const results = (row.settled ?? [])
     .filter(({ outcome }) => outcome !== 'relayed')
     .flatMap(({ for: to = row.for, outcome, code }) =>
-      to.map(each => ({ for: each, outcome, ...(code === undefined ? {} : { code }) })),
+      to
+        .filter(each => part.has(each))
+        .map(each => ({ for: each, outcome, ...(code === undefined ? {} : { code }) })),
     )
-    .slice(0, limits.recipients)
   if (results.length === 0 && row.isLate !== true) return undefined
   const failed = results.find(({ outcome }) => outcome !== 'stored')
   const outcome = failed !== undefined ? 'failed' : results.length > 0 ? 'delivered' : 'delayed'

@@ -36,10 +36,10 @@ export function isTold({ kind }: Pick<FmtpObject, 'kind'>): boolean {
   return !silent.has(kind)
 }
 
-/** The report about an object at one domain, by the home of its author or by a relay. */
+/** The report about an object at one domain (or a part of its recipients there), by the home of its author or by a relay. */
 export function reportId(
   about: string,
-  domain: Domain,
+  domain: string,
   by: Domain = domainOf(ownerOf(about as ObjectId)),
 ): ObjectId {
   const nonce = hash('sha256', `${about} ${domain}`, 'base64url').slice(0, 32)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { listOf } from '../../objects/layout.ts'
 import { removeUnheld } from '../../objects/removal.ts'
+import { limits } from '../../schemas/limits.ts'
 import type { Message } from '../../schemas/message.ts'
 import { makeObjectId, type Name } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -63,7 +64,14 @@ describe('messages through parents', function () {
 
   async function write(from: string, to: readonly string[], more: object = {}): Promise<string> {
     const id = makeObjectId(`m${++lastId}`, from as Name)
-    const object = { id, kind: 'message', format: 'text/plain', body: 'Nimmermehr – „nevermore“', to, ...more }
+    const object = {
+      id,
+      kind: 'message',
+      format: 'text/plain',
+      body: 'Nimmermehr – „nevermore“',
+      to,
+      ...more,
+    }
     const { outcome, code } = await clientOf(from).describe({ object })
     assert.equal(outcome, 'stored', code)
     return id
@@ -128,6 +136,23 @@ describe('messages through parents', function () {
       about.map(({ outcome, recipients, owner }) => [outcome, recipients, owner]),
       [['failed', ['nobody@lenore.org'], tales]],
     )
+  })
+
+  it('to a thousand people of one domain tell of each, in reports that are not too large', async () => {
+    const from = `roderick@${region}`
+    const many = Array.from({ length: limits.recipients - 1 }, (_, at) => `reader${at}@lenore.org`)
+    const since = servers.poe.log.length
+    const id = await write(from, [...many, 'lost@lenore.org'])
+    const wanted = [...many.map(to => [to, 'absent']), ['lost@lenore.org', 'stored']].sort()
+    await waitUntil(
+      'all is said',
+      async () => JSON.stringify(Object.entries(await outcomes(from, id)).sort()) === JSON.stringify(wanted),
+      10_000,
+    )
+    const reports = servers.poe.log
+      .slice(since)
+      .filter(({ event, record }) => event === 'deliver.sent' && record.kind === 'report')
+    assert.equal(new Set(reports.map(({ record }) => record.id)).size, 2)
   })
 
   it('are changed and deleted for all who have them', async () => {
