@@ -58,8 +58,6 @@ export const limits = {
   lookingMs: 2 * secondMs,
   parentCacheMs: 2 * secondMs,
   parentRestMs: minuteMs,
-  parentPingMs: 30 * secondMs,
-  parentPongMs: 15 * secondMs,
   frontMs: 10 * minuteMs,
   frontAnswerMs: 5 * secondMs,
   standingMs: 2 * secondMs,

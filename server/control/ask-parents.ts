@@ -1,6 +1,8 @@
 /** Whether the parents of a server take it for their child (protocol §10.7), by an answer that only children get. */
+import { systemClock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/peer.ts'
-import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import { within } from '../../routing/within.ts'
+import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, parseDomain } from '../../schemas/names.ts'
 import type { ParentHealth } from './health-actions.ts'
@@ -22,13 +24,9 @@ export function askParents(
 
 async function stateOf(peer: Peer | undefined): Promise<Pick<ParentHealth, 'state' | 'code'>> {
   if (peer === undefined) return { state: 'away' }
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new FmtpError('FMTP_TIMEOUT')), limits.parentPongMs)
-  })
   try {
     const asking = peer.request({ address: nowhere, effort: 'lookup' })
-    const { outcome, code } = (await Promise.race([asking, late])).answer
+    const { outcome, code } = (await within(asking, limits.pongMs, systemClock)).answer
     // It says to strangers that it does not look up for them.
     if (code === 'FMTP_NOT_HERE') return { state: 'stranger' }
     if (outcome === 'refused' || outcome === 'busy')
@@ -36,7 +34,5 @@ async function stateOf(peer: Peer | undefined): Promise<Pick<ParentHealth, 'stat
     return { state: 'child' }
   } catch (thrown) {
     return { state: 'failed', code: toFmtpError(thrown).code }
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -2,6 +2,7 @@
  * The connections to our parents (protocol §10.7): opened from inside, kept open, and made again by a schedule, so that a
  * parent can reach what may not be called. Who looks something up never waits for one that failed.
  */
+import { once } from 'node:events'
 import type { Clock } from '../../objects/clock.ts'
 import type { Uplinks } from '../../routing/family.ts'
 import type { Note } from '../../routing/ladder.ts'
@@ -10,11 +11,10 @@ import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/names.ts'
 
-/** A connection that tells when it ends, and can be ended. */
+/** A connection that tells when it ends. */
 export interface LinkedPeer extends Peer {
   /** Aborted when the connection has ended. */
   readonly signal: AbortSignal
-  close(error?: FmtpError): void
 }
 
 export interface ParentLinksOptions {
@@ -100,7 +100,7 @@ export class ParentLinks implements Uplinks, AsyncDisposable {
       try {
         const peer = await this.#call(link)
         onEvent('parent.linked', { parent, as, host: peer.host })
-        await this.#watch(peer, parent)
+        await this.#watch(peer)
         onEvent('parent.lost', { parent, as })
         link.failures = clock.now() - sinceMs < steadyMs ? link.failures + 1 : 0
       } catch (thrown) {
@@ -143,22 +143,10 @@ export class ParentLinks implements Uplinks, AsyncDisposable {
     await clock.sleep(pauseMs, this.#over.signal)
   }
 
-  /** Resolves when the connection has ended. One that stands still is ended: what comes down it would be lost. */
-  async #watch(peer: LinkedPeer, parent: Domain): Promise<void> {
-    const { clock } = this.#options
-    const over = AbortSignal.any([peer.signal, this.#over.signal])
-    for (;;) {
-      await clock.sleep(limits.parentPingMs, over)
-      if (over.aborted) return
-      const answered = new AbortController()
-      const asking = peer.request({ address: parent, effort: 'own' }).then(
-        () => answered.abort(),
-        () => answered.abort(),
-      )
-      await Promise.race([asking, clock.sleep(limits.parentPongMs, AbortSignal.any([over, answered.signal]))])
-      if (!answered.signal.aborted && !over.aborted)
-        peer.close(new FmtpError('FMTP_TIMEOUT', `${parent} is silent`))
-    }
+  /** Resolves when the connection has ended: one that stands still is found out by pings, as all are. */
+  async #watch({ signal }: LinkedPeer): Promise<void> {
+    const over = AbortSignal.any([signal, this.#over.signal])
+    if (!over.aborted) await once(over, 'abort')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

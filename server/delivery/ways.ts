@@ -48,7 +48,7 @@ export function createWays({ family, reach, clock }: WaysPorts): Ways {
       () => undefined,
     )
     const direct = await Promise.race([ended, clock.sleep(limits.viaParentAfterMs, over.signal)])
-    over.abort()
+    over.abort('over')
     if (direct !== undefined) return direct
     const link = reach.find(parent, as)
     if (link === undefined) return calling

@@ -13,6 +13,7 @@ import type { Store } from '../../objects/store.ts'
 import type { Step } from '../../routing/ladder.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import type { AskPiece } from '../../routing/pieces.ts'
+import { within } from '../../routing/within.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Address, type Domain, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
@@ -148,12 +149,10 @@ export class Carrier implements AsyncDisposable {
     const { clock } = this.#ports
     const transfer = this.#transfer(query, bytes)
     transfer.waiting++
-    const over = new AbortController()
-    const tooLong = clock.sleep(limits.carryMs, over.signal).then(() => {
-      throw new FmtpError('FMTP_BUSY', `${query.blob} is on its way`, { retryAfterMs: againMs })
-    })
+    const tooLong = (): FmtpError =>
+      new FmtpError('FMTP_BUSY', `${query.blob} is on its way`, { retryAfterMs: againMs })
     try {
-      await Promise.race([transfer.work, tooLong])
+      await within(transfer.work, limits.carryMs, clock, tooLong)
     } catch (thrown) {
       const error = toFmtpError(thrown)
       // Who came first for it may have it no more: that says nothing of this asker.
@@ -161,8 +160,6 @@ export class Carrier implements AsyncDisposable {
     } finally {
       transfer.waiting--
       transfer.wantedUntilMs = clock.now() + limits.wantedMs
-      tooLong.catch(() => undefined)
-      over.abort()
     }
   }
 

@@ -71,7 +71,7 @@ export function createPassage(ports: PassagePorts): Passage {
     return (await stands(standing.name, home)) ? home : standing.name
   }
 
-  /** What can not be found out in a moment does not count: who brings it waits. */
+  /** What can not be found out in a moment does not count. */
   async function stands(name: Domain, home: Domain): Promise<boolean> {
     try {
       return await within(ports.standsFor(name, home), limits.lookUpFirstMs, clock)
@@ -88,10 +88,14 @@ export function createPassage(ports: PassagePorts): Passage {
     const session = await sessionOf(object, standing, hops)
     if (others.length === 0) return { session, ...nowhere }
     // Children bring what is theirs, or of those below them.
-    const isOurs = ports.isOwnDomain(domainOf(object.owner as Name))
+    const home = domainOf(object.owner as Name)
+    const isOurs = ports.isOwnDomain(home)
     const isForWorld = others.some(to => !ports.isChild(domainOf(to as Name)))
+    // Where that takes long it comes again.
     const isOfChild =
-      isForWorld && ports.isChild(name) && (await ports.standsFor(name, domainOf(object.owner as Name)))
+      isForWorld &&
+      ports.isChild(name) &&
+      (await within(ports.standsFor(name, home), limits.frontAnswerMs, clock))
 
     /** The child for whose sake it is passed on. @throws {FmtpError} FMTP_NOT_RELAYED */
     function childOf(domain: Domain): Domain {

@@ -4,6 +4,7 @@
  */
 import { rangeOf } from '../../objects/layout.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
+import { within } from '../../routing/within.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain, ObjectId } from '../../schemas/names.ts'
@@ -47,19 +48,12 @@ export class Puller implements AsyncDisposable {
    * @throws {FmtpError} why it does not come; FMTP_BUSY where it takes long, and goes on
    */
   async bring(sha256: string, id: ObjectId): Promise<void> {
-    const over = new AbortController()
+    const { clock } = this.#ports
     const ask = (query: PieceQuery, as: Domain): Promise<Piece> => this.#ports.ask(query, { as })
     const pulling = this.#ports.pull(sha256, id, { lane: ownLane(this.#closing.signal), ask })
-    const tooLong = this.#ports.clock.sleep(limits.bringMs, over.signal).then(() => {
-      throw new FmtpError('FMTP_BUSY', `${sha256} is on its way`, { retryAfterMs: bringAgainMs })
-    })
-    try {
-      await Promise.race([pulling, tooLong])
-    } finally {
-      // Whichever is left is waited for by nobody.
-      for (const left of [pulling, tooLong]) left.catch(() => undefined)
-      over.abort()
-    }
+    const tooLong = (): FmtpError =>
+      new FmtpError('FMTP_BUSY', `${sha256} is on its way`, { retryAfterMs: bringAgainMs })
+    await within(pulling, limits.bringMs, clock, tooLong)
   }
 
   #work(domain: Domain): void {

@@ -80,7 +80,7 @@ export function createDatagrams(
 
 const useStream = failureAnswer(new FmtpError('FMTP_USE_STREAM'))
 
-/** What may be asked now, and since when it fills again. */
+/** What may be asked now, and since when it fills again. A source may be false: what is kept of it has no timer, and a bound. */
 interface Bucket {
   left: number
   atMs: number
