@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../client/connection.ts'
 import { runAction } from '../../server/control/client.ts'
 import type { TraceResult } from '../../server/tracer.ts'
-import { ask, linked, serveBehind, stepsOf } from '../support/family.ts'
-import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
+import { ask, clientAt, linked, serveBehind, stepsOf } from '../support/family.ts'
+import { enrol, Network, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
 
 const [hq, region] = ['poe.net', 'region.poe.net'] as const
@@ -40,11 +40,8 @@ describe('finding, in all ways at once', function () {
     await network[Symbol.asyncDispose]()
   })
 
-  async function clientOf(server: TestServer, local: string): Promise<Connection> {
-    const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
-    clients.push(client)
-    return client
-  }
+  const clientOf = (server: TestServer, local: string): Promise<Connection> =>
+    clientAt(server, local, clients)
 
   const trace = (server: TestServer, address: string) =>
     runAction(

@@ -7,10 +7,10 @@ import type { Connection } from '../../client/connection.ts'
 import { limits } from '../../schemas/limits.ts'
 import { parseDomain } from '../../schemas/names.ts'
 import { waitUntil } from '../support/conditions.ts'
-import { ask, linked, serveBehind, stepsOf } from '../support/family.ts'
+import { ask, clientAt, linked, serveBehind, stepsOf } from '../support/family.ts'
 import { handDomain, handProfile, handUser } from '../support/hand.ts'
 import { type HandServer, handServer } from '../support/hand-server.ts'
-import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
+import { enrol, Network, type TestServer } from '../support/network.ts'
 import { type RawEnd, type Received, rawTls } from '../support/raw.ts'
 
 const minuteMs = 60_000
@@ -35,11 +35,8 @@ describe('what a parent says', () => {
     await network[Symbol.asyncDispose]()
   })
 
-  async function clientOf(server: TestServer, local = 'alice'): Promise<Connection> {
-    const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
-    clients.push(client)
-    return client
-  }
+  const clientOf = (server: TestServer, local = 'alice'): Promise<Connection> =>
+    clientAt(server, local, clients)
 
   /** A server whose answers are the test's. */
   async function playedBy(name: string, answer: HandServer['answer']): Promise<HandServer> {
@@ -229,11 +226,8 @@ describe('standing for a child', () => {
     return end
   }
 
-  async function clientOf(server: TestServer, local: string): Promise<Connection> {
-    const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
-    clients.push(client)
-    return client
-  }
+  const clientOf = (server: TestServer, local: string): Promise<Connection> =>
+    clientAt(server, local, clients)
 
   it('lets a parent see what its users may see, and nobody else', async () => {
     const lost = await clientOf(lenore, 'lost')

@@ -5,9 +5,9 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Connection } from '../../client/connection.ts'
 import type { Server } from '../../schemas/server.ts'
 import { waitUntil } from '../support/conditions.ts'
-import { ask, linked, serveBehind, stepsOf } from '../support/family.ts'
+import { ask, clientAt, linked, serveBehind, stepsOf } from '../support/family.ts'
 import type { HandDomain } from '../support/hand.ts'
-import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
+import { enrol, Network, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
 
 const minuteMs = 60_000
@@ -44,11 +44,8 @@ describe('an organisation with departments', () => {
     await network[Symbol.asyncDispose]()
   })
 
-  async function clientOf(server: TestServer, local: string): Promise<Connection> {
-    const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
-    clients.push(client)
-    return client
-  }
+  const clientOf = (server: TestServer, local: string): Promise<Connection> =>
+    clientAt(server, local, clients)
 
   it('names its parents in the sealed server object', () => {
     const named = (server: TestServer) =>
@@ -252,11 +249,8 @@ describe('parents', () => {
     await network[Symbol.asyncDispose]()
   })
 
-  async function clientOf(server: TestServer, local = 'alice'): Promise<Connection> {
-    const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
-    clients.push(client)
-    return client
-  }
+  const clientOf = (server: TestServer, local = 'alice'): Promise<Connection> =>
+    clientAt(server, local, clients)
 
   /** Writes a message, and gives what becomes of it. */
   async function writeTo(to: string, client: Connection, author: string): Promise<() => Promise<string>> {

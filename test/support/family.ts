@@ -5,7 +5,14 @@
 import type { Connection } from '../../client/connection.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { waitUntil } from './conditions.ts'
-import type { LogRecord, Network, ServerChoices, TestServer } from './network.ts'
+import {
+  connectAs,
+  enrol,
+  type LogRecord,
+  type Network,
+  type ServerChoices,
+  type TestServer,
+} from './network.ts'
 
 export interface FamilyChoices extends ServerChoices {
   /** Domains that it may dial. */
@@ -44,6 +51,17 @@ export function linked(
     () => child.log.filter(isLinked).length >= times,
     linkedMs,
   )
+}
+
+/** A client of somebody at a server, who gets an account there. It is among `clients`, to be closed. */
+export async function clientAt(
+  server: TestServer,
+  local: string,
+  clients: Connection[],
+): Promise<Connection> {
+  const client = await connectAs(server, await enrol(server, `${local}@${server.domain}`))
+  clients.push(client)
+  return client
 }
 
 /** What a client is told of an address or id. */
