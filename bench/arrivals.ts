@@ -5,7 +5,7 @@
 import type { Connection } from '../client/connection.ts'
 import { mintId } from '../objects/id.ts'
 import type { DescribeFrame } from '../schemas/frame.ts'
-import type { Address } from '../schemas/names.ts'
+import type { Address } from '../schemas/text/names.ts'
 import { answerError } from '../wire/pairing.ts'
 
 /** Messages under way in all. */

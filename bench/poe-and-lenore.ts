@@ -1,5 +1,5 @@
 /** Two domains, each with a server of its own: edgar and others write from one, and lost reads at the other. */
-import { type Address, parseAddress } from '../schemas/names.ts'
+import { type Address, parseAddress } from '../schemas/text/names.ts'
 import { type End, Federation } from './federation.ts'
 
 export const edgar = parseAddress('edgar@poe.net')

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../client/connection.ts'
-import { type Address, parseAddress } from '../schemas/names.ts'
+import { type Address, parseAddress } from '../schemas/text/names.ts'
 import { Federation } from './federation.ts'
 import { type Bench, type BenchOptions, type Figure, figure, median, quantile } from './figure.ts'
 import { measureVerifications } from './limits.ts'

@@ -1,6 +1,6 @@
 /** The one-time log-in link (protocol §5.7): `<origin>/login#<address>.<token>.<thumbprint of the domain key>`. */
 import { FmtpError } from '../schemas/failures.ts'
-import { type Address, parseAddress } from '../schemas/names.ts'
+import { type Address, parseAddress } from '../schemas/text/names.ts'
 
 export interface LoginLink {
   /** Where the server answers HTTP and WebSocket, e.g. `http://localhost:8080`. */

@@ -2,11 +2,12 @@
  * Whom an object is for (protocol §8.2): those in `to`; of a post its forum and the owners of what it answers; of a report
  * of a group the owner of what it is about.
  */
-import { type Address, isAddressName, type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
+
+import type { Post } from '../schemas/kinds/post.ts'
+import { recipientsIn } from '../schemas/kinds/recipients.ts'
+import type { Report } from '../schemas/kinds/report.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
-import type { Post } from '../schemas/post.ts'
-import { recipientsIn } from '../schemas/recipients.ts'
-import type { Report } from '../schemas/report.ts'
+import { type Address, isAddressName, type Name, type ObjectId, ownerOf } from '../schemas/text/names.ts'
 
 type Addressed = Pick<FmtpObject, 'kind' | 'owner' | 'parent' | 'top'>
 

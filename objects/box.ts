@@ -1,6 +1,7 @@
 /** A user's box (protocol §9.4): what of an object is written for each user who has it, and taken back. */
-import { domainOf, type Name } from '../schemas/names.ts'
+
 import type { FmtpObject } from '../schemas/object.ts'
+import { domainOf, type Name } from '../schemas/text/names.ts'
 import { type Change, enlist, holdAs, unlist } from './change.ts'
 import type { Database } from './database.ts'
 import { keyOf, listOf } from './layout.ts'

@@ -3,7 +3,7 @@
  * the least recently used go first. One counts only for objects of the domain that gave all of it: others name what they do not have.
  */
 import { limits } from '../schemas/limits.ts'
-import { domainOf, type ObjectId, ownerOf } from '../schemas/names.ts'
+import { domainOf, type ObjectId, ownerOf } from '../schemas/text/names.ts'
 import type { Database } from './database.ts'
 import { keyOf, lastPart, listOf, rangeOf } from './layout.ts'
 import { parseRow } from './row.ts'

@@ -1,9 +1,9 @@
 /** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
-import { privateKinds } from '../schemas/kinds.ts'
-import type { Address } from '../schemas/names.ts'
+import { privateKinds } from '../schemas/kinds/kinds.ts'
+import { recipientsIn } from '../schemas/kinds/recipients.ts'
+import type { User } from '../schemas/kinds/user.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import { recipientsIn } from '../schemas/recipients.ts'
-import type { User } from '../schemas/user.ts'
+import type { Address } from '../schemas/text/names.ts'
 import { groupIn } from './addressees.ts'
 
 /** What is asked about a viewer. */

@@ -2,9 +2,10 @@
  * The list of a forum (protocol §6.8, §9.4): the posts that it took, without those that its moderators removed. A removal
  * is a report of the group, one for each post, so that the report itself is all that is kept of it.
  */
-import { type Address, makeObjectId, type ObjectId } from '../schemas/names.ts'
+
+import type { Report } from '../schemas/kinds/report.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import type { Report } from '../schemas/report.ts'
+import { type Address, makeObjectId, type ObjectId } from '../schemas/text/names.ts'
 import { toBase64url } from '../wire/base64url.ts'
 import { groupIn } from './addressees.ts'
 import { type Change, enlist, holdAs, unlist } from './change.ts'

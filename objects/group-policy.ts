@@ -2,10 +2,10 @@
  * Who belongs to a group, and what it takes (protocol §6.8, §8.3): a forum posts that name it, a room what is written to
  * it; from members always, from others by its lists and policy.
  */
-import type { Group } from '../schemas/group.ts'
-import type { Address } from '../schemas/names.ts'
+import type { Group } from '../schemas/kinds/group.ts'
+import { recipientsIn } from '../schemas/kinds/recipients.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import { recipientsIn } from '../schemas/recipients.ts'
+import type { Address } from '../schemas/text/names.ts'
 import { groupIn } from './addressees.ts'
 import { findMatch } from './pattern.ts'
 import { type Decision, isBroughtByOwner, refuse } from './policy.ts'

@@ -1,6 +1,6 @@
 /** Mints ids (protocol §2.6): milliseconds, then chance, so that ids sort by time and never collide. */
 import { randomBytes } from 'node:crypto'
-import { makeObjectId, type Name, type ObjectId } from '../schemas/names.ts'
+import { makeObjectId, type Name, type ObjectId } from '../schemas/text/names.ts'
 
 const base32 = 'abcdefghijklmnopqrstuvwxyz234567'
 

@@ -3,8 +3,8 @@
  * anybody looking for another.
  */
 import { FmtpError } from '../schemas/failures.ts'
-import type { Mark } from '../schemas/mark.ts'
-import { nonceOf, type ObjectId } from '../schemas/names.ts'
+import type { Mark } from '../schemas/kinds/mark.ts'
+import { nonceOf, type ObjectId } from '../schemas/text/names.ts'
 import { toBase64url } from '../wire/base64url.ts'
 import { sha256 } from './keys.ts'
 

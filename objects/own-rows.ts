@@ -2,7 +2,7 @@
  * The rows that follow from an object alone, and the lists in which it stands: what `describe` writes, and what
  * `fmtp verify` expects. Boxes, threads and the cache depend on more than the object.
  */
-import { domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import { domainOf, isAddressName, type Name } from '../schemas/text/names.ts'
 import type { AtRest } from './at-rest.ts'
 import { keyOf, type ListName, listOf } from './layout.ts'
 import { topOf } from './place.ts'

@@ -2,8 +2,9 @@
  * The place of an answer in its thread (protocol §8.5): under a parent that is here, in the version that `parentHash`
  * names, with the top of that parent. What is not proven yet is kept and waits.
  */
-import type { ObjectId } from '../schemas/names.ts'
+
 import type { FmtpObject } from '../schemas/object.ts'
+import type { ObjectId } from '../schemas/text/names.ts'
 import { isOfOtherGroup } from './group-policy.ts'
 
 /** What is looked at of an object; of a post also its `group`. */

@@ -3,12 +3,12 @@
  * read. Every decision carries its reason; what the sender is told is less, so that blocked and refused look the same.
  */
 import type { FailureCode } from '../schemas/failures.ts'
-import { privateKinds } from '../schemas/kinds.ts'
-import type { Message } from '../schemas/message.ts'
-import { type Address, domainOf, isAddressName, type Name } from '../schemas/names.ts'
+import { privateKinds } from '../schemas/kinds/kinds.ts'
+import type { Message } from '../schemas/kinds/message.ts'
+import { recipientsIn } from '../schemas/kinds/recipients.ts'
+import type { User } from '../schemas/kinds/user.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import { recipientsIn } from '../schemas/recipients.ts'
-import type { User } from '../schemas/user.ts'
+import { type Address, domainOf, isAddressName, type Name } from '../schemas/text/names.ts'
 import { addresseesOf } from './addressees.ts'
 import { findMatch } from './pattern.ts'
 

@@ -3,8 +3,9 @@
  * object, so that what a user has taken is not forgotten. Rows stand by domain and by the time of the next attempt; one whose
  * object has gone meanwhile is dropped when its time comes.
  */
-import { domainOf, type Name } from '../schemas/names.ts'
+
 import type { FmtpObject } from '../schemas/object.ts'
+import { domainOf, type Name } from '../schemas/text/names.ts'
 import { attachedTo } from './attached.ts'
 import type { Change } from './change.ts'
 import type { Database } from './database.ts'

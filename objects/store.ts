@@ -2,8 +2,9 @@
  * Objects by id and in lists, over the database (docs/architecture.md): what is read, and the writes that keep an
  * object and its index entries together. It decides nothing about who may.
  */
+
+import type { User } from '../schemas/kinds/user.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import type { User } from '../schemas/user.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { readJws } from '../wire/jws.ts'
 import { Aside, type OnDamaged } from './aside.ts'

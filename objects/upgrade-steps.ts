@@ -2,8 +2,9 @@
  * The steps from version 1 of a store to version 2. In version 1 a box key named the user first and no bytes; a list had an
  * entry for each version, nothing said where an object stands in it, and every object was its own thread.
  */
-import { domainOf, isAddressName, type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
+
 import type { FmtpObject } from '../schemas/object.ts'
+import { domainOf, isAddressName, type Name, type ObjectId, ownerOf } from '../schemas/text/names.ts'
 import { attach } from './attached.ts'
 import { type Boxed, parseBoxed } from './box.ts'
 import { cache } from './cached.ts'

@@ -1,5 +1,5 @@
 /** Which of two versions of an object counts (protocol §6.6): the same rule wherever one may replace another. */
-import { singleKinds } from '../schemas/kinds.ts'
+import { singleKinds } from '../schemas/kinds/kinds.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
 import { groupIn } from './addressees.ts'
 import { sealedDigest, type VerifiedObject } from './seal.ts'

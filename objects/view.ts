@@ -1,6 +1,7 @@
 /** Views of a user object (protocol §6.3): the same user for different eyes. */
+
+import { ownerMembers, type User } from '../schemas/kinds/user.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
-import { ownerMembers, type User } from '../schemas/user.ts'
 
 const forOwnerAlone: ReadonlySet<string> = new Set([...Object.keys(ownerMembers), 'status', 'statusText'])
 

@@ -2,8 +2,8 @@
  * The rungs of the contacts that an object recommends (protocol §10.4): one for each priority, the smallest first; those
  * of the same priority are tried overlapping, and the first that proves itself wins.
  */
-import type { Contact } from '../schemas/contact.ts'
-import type { Domain, Name } from '../schemas/names.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
+import type { Domain, Name } from '../schemas/text/names.ts'
 import type { Rung } from './ladder.ts'
 import type { Peer } from './peer.ts'
 import type { Reach } from './reach.ts'

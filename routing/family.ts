@@ -4,9 +4,9 @@
  */
 import { findMatch, isMatch } from '../objects/pattern.ts'
 import { FmtpError } from '../schemas/failures.ts'
-import type { ParentRule } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
-import type { Domain } from '../schemas/names.ts'
+import type { ParentRule } from '../schemas/text/formats.ts'
+import type { Domain } from '../schemas/text/names.ts'
 import type { Note } from './ladder.ts'
 import type { Peer } from './peer.ts'
 

@@ -3,9 +3,13 @@
  * child, the domain itself, quickly or over a connection, the parent's lookup. Concurrent lookups of one name share one
  * climb; a stale copy is served at once and refreshed behind.
  */
-import type { Contact } from '../schemas/contact.ts'
+
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
+import type { User } from '../schemas/kinds/user.ts'
 import { limits } from '../schemas/limits.ts'
+import type { FmtpObject } from '../schemas/object.ts'
+import type { Kinds } from '../schemas/parse-object.ts'
 import {
   type Domain,
   domainOf,
@@ -13,10 +17,7 @@ import {
   makeObjectId,
   type ObjectId,
   ownerOf,
-} from '../schemas/names.ts'
-import type { FmtpObject } from '../schemas/object.ts'
-import type { Kinds } from '../schemas/parse-object.ts'
-import type { User } from '../schemas/user.ts'
+} from '../schemas/text/names.ts'
 import { askOver } from './asking.ts'
 import { type Family, noFamily, requireBelow } from './family.ts'
 import { createKeeping, type KeepingPorts } from './keeping.ts'

@@ -3,12 +3,12 @@
  * not forge: an object is believed by its seal alone, and its "no" is a miss.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { Contact } from '../schemas/contact.ts'
 import { FmtpError } from '../schemas/failures.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
 import { limits } from '../schemas/limits.ts'
-import type { Domain, ObjectId } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
+import type { Domain, ObjectId } from '../schemas/text/names.ts'
 import type { Reply, RequestQuery } from '../wire/pairing.ts'
 import { askOver } from './asking.ts'
 import type { Family } from './family.ts'

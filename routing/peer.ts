@@ -1,5 +1,5 @@
 /** The ports to the wire: somebody at the other end of a connection, and how to get there. */
-import type { Domain, Name } from '../schemas/names.ts'
+import type { Domain, Name } from '../schemas/text/names.ts'
 import type { Answer, DescribeQuery, Reply, RequestQuery } from '../wire/pairing.ts'
 import type { Note } from './ladder.ts'
 

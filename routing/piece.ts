@@ -3,7 +3,7 @@
  * whether all pieces together are the blob only its hash says.
  */
 import { FmtpError } from '../schemas/failures.ts'
-import type { Address, Domain, ObjectId } from '../schemas/names.ts'
+import type { Address, Domain, ObjectId } from '../schemas/text/names.ts'
 import { answerError } from '../wire/pairing.ts'
 import type { Peer } from './peer.ts'
 

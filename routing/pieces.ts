@@ -6,7 +6,7 @@
 import type { Clock } from '../objects/clock.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Domain, domainOf, ownerOf } from '../schemas/names.ts'
+import { type Domain, domainOf, ownerOf } from '../schemas/text/names.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import { askOver } from './asking.ts'
 import { type Family, requireBelow } from './family.ts'

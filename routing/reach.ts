@@ -3,10 +3,10 @@
  * hosts in order, overlapping. Callers that want the same domain share one attempt.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { Contact } from '../schemas/contact.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
 import { limits } from '../schemas/limits.ts'
-import type { Domain, Name } from '../schemas/names.ts'
+import type { Domain, Name } from '../schemas/text/names.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 import type { Breaker } from './breaker.ts'
 import type { DnsKeys } from './domain-key.ts'

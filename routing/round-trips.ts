@@ -2,7 +2,7 @@
  * How long hosts take to answer, measured in passing and kept in memory: what breaks ties between contacts of the same
  * priority (protocol §10.3).
  */
-import type { Contact } from '../schemas/contact.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 
 export interface RoundTrips {

@@ -3,9 +3,9 @@
  * that DNS names, for ten minutes. They prove nothing: whoever is there must be the domain.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { Contact } from '../schemas/contact.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
 import { limits } from '../schemas/limits.ts'
-import type { Domain } from '../schemas/names.ts'
+import type { Domain } from '../schemas/text/names.ts'
 import { BoundedMap } from '../wire/bounded-map.ts'
 
 export interface Routes {

@@ -1,9 +1,9 @@
 /** What is looked for, and what counts as an answer to it (protocol §10.2). */
 import { isEveryones } from '../objects/view.ts'
 import { FmtpError } from '../schemas/failures.ts'
-import { isAddressName, makeObjectId, type Name, type ObjectId } from '../schemas/names.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Kinds } from '../schemas/parse-object.ts'
+import { isAddressName, makeObjectId, type Name, type ObjectId } from '../schemas/text/names.ts'
 import { answerError, type Reply } from '../wire/pairing.ts'
 
 /** What is looked for: somebody's own object by address, or an object by id. */

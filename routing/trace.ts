@@ -3,11 +3,11 @@
  * rung is climbed, connections are made anew, nothing is kept and nothing delivered.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { Contact } from '../schemas/contact.ts'
 import { type FailureCode, FmtpError } from '../schemas/failures.ts'
-import { type Domain, domainOf, isAddressName, type Name, ownerOf } from '../schemas/names.ts'
+import type { Contact } from '../schemas/kinds/contact.ts'
+import type { User } from '../schemas/kinds/user.ts'
 import type { FmtpObject } from '../schemas/object.ts'
-import type { User } from '../schemas/user.ts'
+import { type Domain, domainOf, isAddressName, type Name, ownerOf } from '../schemas/text/names.ts'
 import { recommendedRungs } from './contact.ts'
 import type { Family } from './family.ts'
 import { climb, type Note, type Rung, type Step } from './ladder.ts'

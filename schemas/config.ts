@@ -4,8 +4,8 @@
  */
 
 import type { Static, TProperties } from 'typebox'
-import type { FormatName } from './formats.ts'
 import { limits } from './limits.ts'
+import type { FormatName } from './text/formats.ts'
 import { Type } from './type.ts'
 
 const kib = 1024

@@ -3,8 +3,8 @@
  * named here are ignored, so that later versions can add some.
  */
 import type { Static } from 'typebox'
-import { blobSecret } from './attachment.ts'
-import { contact } from './contact.ts'
+import { blobSecret } from './kinds/attachment.ts'
+import { contact } from './kinds/contact.ts'
 import { limits } from './limits.ts'
 import {
   addressText,

@@ -3,13 +3,13 @@
  * makes from it a schema of our own. What a value costs so grows with its size alone, whatever the schema says.
  */
 import type { TProperties, TSchema } from 'typebox'
-import type { FormatName } from './formats.ts'
-import { coreMembers } from './kinds.ts'
+import { coreMembers } from './kinds/kinds.ts'
+import { recipients } from './kinds/recipients.ts'
 import { limits } from './limits.ts'
-import { findCostly } from './linear-pattern.ts'
 import { commonNames } from './object.ts'
 import type { OperatorKind } from './parse-object.ts'
-import { recipients } from './recipients.ts'
+import type { FormatName } from './text/formats.ts'
+import { findCostly } from './text/linear-pattern.ts'
 import { Type } from './type.ts'
 import { formatPath, type Path } from './validate.ts'
 

@@ -4,7 +4,8 @@
  */
 import type { TProperties } from 'typebox'
 import { FmtpError } from './failures.ts'
-import { coreMembers } from './kinds.ts'
+import { coreMembers } from './kinds/kinds.ts'
+import { recipients } from './kinds/recipients.ts'
 import {
   anyObject,
   type Draft,
@@ -14,7 +15,6 @@ import {
   finishedSchema,
   tombstone,
 } from './object.ts'
-import { recipients } from './recipients.ts'
 import { checkDraftRules, checkRules } from './rules.ts'
 import { Type } from './type.ts'
 import { compile, parseAs, type Validator } from './validate.ts'

@@ -1,8 +1,8 @@
 /** What no schema can say of an object: how its members must fit each other, and its kind (protocol §6.1). */
 import { FmtpError } from './failures.ts'
-import { privateKinds, singleKinds } from './kinds.ts'
-import { isAddressName, type Name, nonceOf, type ObjectId, ownerOf } from './names.ts'
+import { privateKinds, singleKinds } from './kinds/kinds.ts'
 import type { Draft, Unsealed } from './object.ts'
+import { isAddressName, type Name, nonceOf, type ObjectId, ownerOf } from './text/names.ts'
 
 const bad = (detail: string) => new FmtpError('FMTP_BAD_OBJECT', detail)
 

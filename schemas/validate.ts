@@ -8,7 +8,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import type { Static, TSchema } from 'typebox'
 import { type Config, configSchema } from './config.ts'
 import { type FailureCode, FmtpError } from './failures.ts'
-import { formats } from './formats.ts'
+import { formats } from './text/formats.ts'
 
 /** Where in a value: names of objects and indexes of lists, from the outside in. */
 export type Path = readonly (string | number)[]

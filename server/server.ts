@@ -19,8 +19,8 @@ import { createRoundTrips, hostPort } from '../routing/round-trips.ts'
 import { createRoutes } from '../routing/routes.ts'
 import { createAskByDatagram } from '../routing/udp.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
-import { findEndpoint, findParentRule } from '../schemas/formats.ts'
 import { limits } from '../schemas/limits.ts'
+import { findEndpoint, findParentRule } from '../schemas/text/formats.ts'
 import {
   type Domain,
   domainOf,
@@ -28,7 +28,7 @@ import {
   makeObjectId,
   type ObjectId,
   ownerOf,
-} from '../schemas/names.ts'
+} from '../schemas/text/names.ts'
 import type { Channel } from '../wire/channel.ts'
 import type { Accounts } from './accounts/accounts.ts'
 import type { OwnDomains } from './accounts/own-domains.ts'

@@ -10,7 +10,7 @@ import { expiresUntil, keyOf, lastPart, listOf, madeBefore, owedUntil, rangeOf }
 import { finishRemovals, leaveBox, removeUnheld } from '../objects/removal.ts'
 import type { Store } from '../objects/store.ts'
 import { limits } from '../schemas/limits.ts'
-import { type Name, type ObjectId, ownerOf } from '../schemas/names.ts'
+import { type Name, type ObjectId, ownerOf } from '../schemas/text/names.ts'
 
 export interface UpkeepPorts {
   readonly store: Store

@@ -8,11 +8,11 @@ import { createDomainKeys } from '../routing/domain-key.ts'
 import type { Resolver } from '../routing/resolver.ts'
 import { canonicalText, parseJson } from '../schemas/canonical.ts'
 import { FmtpError } from '../schemas/failures.ts'
-import { coreMembers } from '../schemas/kinds.ts'
+import { coreMembers } from '../schemas/kinds/kinds.ts'
+import type { User } from '../schemas/kinds/user.ts'
 import { limits } from '../schemas/limits.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import { coreKinds, parseAnyObject } from '../schemas/parse-object.ts'
-import type { User } from '../schemas/user.ts'
 
 // From dist/test the vectors are in the source tree: tsc copies no data.
 function read<T>(name: string): T {

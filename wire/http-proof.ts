@@ -4,8 +4,8 @@
  */
 
 import { parseJson } from '../schemas/canonical.ts'
-import type { Address } from '../schemas/names.ts'
-import { isAddress } from '../schemas/names.ts'
+import type { Address } from '../schemas/text/names.ts'
+import { isAddress } from '../schemas/text/names.ts'
 import { readJws, type Signer, signJws, type UnverifiedJws } from './jws.ts'
 
 export interface HttpRequest {

@@ -9,9 +9,9 @@ import { keyOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Group } from '../../schemas/group.ts'
-import { skeletonOf } from '../../schemas/look-alikes.ts'
-import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/names.ts'
+import type { Group } from '../../schemas/kinds/group.ts'
+import { skeletonOf } from '../../schemas/text/look-alikes.ts'
+import { type Address, domainOf, isAddressName, makeObjectId, type Name } from '../../schemas/text/names.ts'
 import type { AccountRecord, Credentials, HomeSealingKey } from './credentials.ts'
 
 /** A group in the making: the key that seals it, and what is written beside its object. */

@@ -4,7 +4,7 @@
  */
 import type { Database } from '../../objects/database.ts'
 import { keyOf, rangeOf } from '../../objects/layout.ts'
-import type { User } from '../../schemas/user.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 
 const listed = /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/
 

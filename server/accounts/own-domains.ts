@@ -10,7 +10,7 @@ import { vouchFor } from '../../objects/successors.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Successor } from '../../schemas/frame.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import type { Signer, Verifier } from '../../wire/jws.ts'
 import { KeyFolder } from './key-folder.ts'
 

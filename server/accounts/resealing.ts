@@ -8,8 +8,8 @@ import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
-import { type Name, type ObjectId, ownerOf } from '../../schemas/names.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import { type Name, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { readJws } from '../../wire/jws.ts'
 import type { Accounts } from './accounts.ts'
 

@@ -5,7 +5,7 @@
 
 import { keyOf } from '../../objects/layout.ts'
 import type { Write } from '../../objects/write.ts'
-import type { User } from '../../schemas/user.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 
 /** Told when the commit is on the disk. */
 export type OnRevoked = (address: string, thumbprints: readonly string[]) => void

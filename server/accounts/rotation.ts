@@ -8,7 +8,7 @@ import { findRecordKey, keyRecordsMost } from '../../routing/domain-key.ts'
 import type { Resolver } from '../../routing/resolver.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import type { KeyState, OwnDomain, OwnDomains, OwnKey } from './own-domains.ts'
 
 export interface RotationPorts {

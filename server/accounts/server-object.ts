@@ -4,9 +4,9 @@ import { describe } from '../../objects/describe.ts'
 import { sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
-import { type Domain, makeObjectId } from '../../schemas/names.ts'
+import type { Server } from '../../schemas/kinds/server.ts'
 import type { Unsealed } from '../../schemas/object.ts'
-import type { Server } from '../../schemas/server.ts'
+import { type Domain, makeObjectId } from '../../schemas/text/names.ts'
 import type { Accounts } from './accounts.ts'
 
 export interface ServerFacts {

@@ -7,9 +7,9 @@ import { type SealingKey, sealObject } from '../../objects/seal.ts'
 import type { Store } from '../../objects/store.ts'
 import { everyonesView } from '../../objects/view.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
-import { type Address, makeObjectId } from '../../schemas/names.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import type { Unsealed } from '../../schemas/object.ts'
-import type { User } from '../../schemas/user.ts'
+import { type Address, makeObjectId } from '../../schemas/text/names.ts'
 
 /** What is written beside a user's object in the same commit, and on which conditions. */
 export interface AttachedWrite {

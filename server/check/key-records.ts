@@ -2,7 +2,7 @@
 import { findRecordKey, keyRecordsMost } from '../../routing/domain-key.ts'
 import type { Resolver } from '../../routing/resolver.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { fail, ok, reasonOf, type Verdict, warn } from './finding.ts'
 import { type FileKey, isOf } from './own-keys.ts'
 

@@ -1,8 +1,8 @@
 /** What the running server says of itself: version, parents and children, what waits, what is damaged, whose keys changed. */
 import { findCanonicalIp } from '../../routing/ip.ts'
 import { hostPort } from '../../routing/round-trips.ts'
-import { findEndpoint } from '../../schemas/formats.ts'
 import { limits } from '../../schemas/limits.ts'
+import { findEndpoint } from '../../schemas/text/formats.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { HealthResult, ParentHealth, StoreHealthResult } from '../control/health-actions.ts'
 import { fail, ok, skip, type Verdict, warn } from './finding.ts'

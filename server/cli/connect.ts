@@ -6,7 +6,7 @@ import { signerOf, thumbprintOf, verifierOf } from '../../objects/keys.ts'
 import { isSucceededBy } from '../../objects/successors.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
-import { domainOf } from '../../schemas/names.ts'
+import { domainOf } from '../../schemas/text/names.ts'
 import { isProvenBy } from '../../wire/hello.ts'
 import { type Device, devicePair, saveDevice } from './identity.ts'
 

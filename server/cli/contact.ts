@@ -1,9 +1,9 @@
 /** `fmtp contact`: the points of contact in one's own user object. */
 import { parseArgs } from 'node:util'
 import type { Connection } from '../../client/connection.ts'
-import type { Contact } from '../../schemas/contact.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { User } from '../../schemas/user.ts'
+import type { Contact } from '../../schemas/kinds/contact.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { connectDevice } from './connect.ts'
 import { type Device, requireDevice } from './identity.ts'

@@ -1,6 +1,6 @@
 /** Reads a conversation file: the zone, the servers, the people, what is said and what must happen, in plain words. */
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Address, type Domain, parseAddress, parseDomain } from '../../schemas/names.ts'
+import { type Address, type Domain, parseAddress, parseDomain } from '../../schemas/text/names.ts'
 
 export interface ServerRole {
   readonly name: string

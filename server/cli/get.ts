@@ -1,8 +1,8 @@
 /** `fmtp get`: somebody's own object by address, or any object by id. */
 import { parseArgs } from 'node:util'
 import { FmtpError } from '../../schemas/failures.ts'
-import { parseName, parseObjectId } from '../../schemas/names.ts'
 import { parseAnyObject } from '../../schemas/parse-object.ts'
+import { parseName, parseObjectId } from '../../schemas/text/names.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { saveAll } from './attach.ts'
 import { connectDevice } from './connect.ts'

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parsePrivatePem } from '../../objects/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Address, parseAddress } from '../../schemas/names.ts'
+import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { writeKeyFile } from '../accounts/key-file.ts'
 
 export interface Device {

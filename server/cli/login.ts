@@ -5,7 +5,7 @@ import { dialOrigin } from '../../client/dial.ts'
 import { parseLink } from '../../client/link.ts'
 import { generateKeyPair, privatePem, signerOf } from '../../objects/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { domainOf } from '../../schemas/names.ts'
+import { domainOf } from '../../schemas/text/names.ts'
 import { pinnedTo, randomNonce } from './connect.ts'
 import { saveDevice } from './identity.ts'
 

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseZone } from '../../routing/zone-text.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Address } from '../../schemas/text/names.ts'
 import type { Conversation, PersonRole, Said, ServerRole } from './conversation.ts'
 
 /** One line that a process logged. */

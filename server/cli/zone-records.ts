@@ -1,7 +1,8 @@
 /** What DNS has to say for a domain to be found, as lines of a zone that can be pasted (docs/operations.md). */
-import { findEndpoint, findParentRule, isIpv4, isIpv6 } from '../../schemas/formats.ts'
+
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import { findEndpoint, findParentRule, isIpv4, isIpv6 } from '../../schemas/text/formats.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { readKeyFiles } from '../check/own-keys.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Place, RunningHealth } from '../control/health-actions.ts'

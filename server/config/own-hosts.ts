@@ -2,7 +2,7 @@
  * Names under which people reach this server by HTTP and WebSocket. A WebSocket is bound to the host of the URL that was
  * dialled (protocol §5.3), so the links that are printed and the hosts that are taken come from one place.
  */
-import { findEndpoint, isIpv6 } from '../../schemas/formats.ts'
+import { findEndpoint, isIpv6 } from '../../schemas/text/formats.ts'
 import type { LoadedConfig } from './load.ts'
 
 export type HostsConfig = Pick<LoadedConfig, 'domain' | 'http'> & {

@@ -4,7 +4,7 @@ import type { Peer } from '../../routing/peer.ts'
 import { within } from '../../routing/within.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Domain, parseDomain } from '../../schemas/names.ts'
+import { type Domain, parseDomain } from '../../schemas/text/names.ts'
 import type { ParentHealth } from './health-actions.ts'
 
 /** There is no such domain anywhere (RFC 6761), so that a parent that looks it up has soon done so. */

@@ -1,6 +1,12 @@
 /** What an operator does with domain keys and with the devices of users, behind `fmtp key` and `fmtp device`. */
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Address, type Domain, isAddressName, parseAddress, parseDomain } from '../../schemas/names.ts'
+import {
+  type Address,
+  type Domain,
+  isAddressName,
+  parseAddress,
+  parseDomain,
+} from '../../schemas/text/names.ts'
 import type { KeyReport } from '../accounts/rotation.ts'
 import type { Core } from '../core.ts'
 import type { ControlActions } from './action.ts'

@@ -1,8 +1,8 @@
 /** A one-time link with which a user logs in (protocol §5.7), as the server prints it at its start and `fmtp user add` later. */
 import { formatLink } from '../../client/link.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { findEndpoint } from '../../schemas/formats.ts'
-import { type Address, domainOf } from '../../schemas/names.ts'
+import { findEndpoint } from '../../schemas/text/formats.ts'
+import { type Address, domainOf } from '../../schemas/text/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { OwnDomains } from '../accounts/own-domains.ts'
 import type { LoadedConfig } from '../config/load.ts'

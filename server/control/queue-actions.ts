@@ -2,7 +2,7 @@
 import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Domain, parseDomain, parseObjectId } from '../../schemas/names.ts'
+import { type Domain, parseDomain, parseObjectId } from '../../schemas/text/names.ts'
 import { settledNumber } from '../delivery/cursor.ts'
 import { sorts } from '../delivery/outbox.ts'
 import { findAttempts, readResults, type StateResult } from '../delivery/results.ts'

@@ -2,7 +2,7 @@
 
 import type { Sought } from '../../routing/sought.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Domain, parseDomain, parseName, parseObjectId } from '../../schemas/names.ts'
+import { type Domain, parseDomain, parseName, parseObjectId } from '../../schemas/text/names.ts'
 import { loadKinds } from '../config/kinds.ts'
 import type { Core } from '../core.ts'
 import { type RunningRoutes, runTrace } from '../tracer.ts'

@@ -5,7 +5,7 @@
 import type { Clock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'
 import type { Received } from './received.ts'
 

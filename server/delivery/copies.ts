@@ -1,7 +1,7 @@
 /** What became of the copies that other domains have of what somebody deleted (protocol §10.5), object by object. */
 import { listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
-import { type Address, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Address, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { openIn, readRows } from './states.ts'
 
 export interface CopiesCount {

@@ -5,7 +5,7 @@
 import type { Hints } from '../../objects/hints.ts'
 import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { settledNumber } from './cursor.ts'
 import { type Sort, sorts } from './outbox.ts'
 import { Worker, type WorkerPorts } from './worker.ts'

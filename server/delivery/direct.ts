@@ -8,10 +8,10 @@ import { climb, type Step } from '../../routing/ladder.ts'
 import type { Lookup } from '../../routing/lookup.ts'
 import type { Peer, Peers } from '../../routing/peer.ts'
 import type { Reach } from '../../routing/reach.ts'
-import type { Contact } from '../../schemas/contact.ts'
+import type { Contact } from '../../schemas/kinds/contact.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address, Domain } from '../../schemas/names.ts'
-import type { User } from '../../schemas/user.ts'
+import type { Address, Domain } from '../../schemas/text/names.ts'
 
 export interface DirectPorts {
   readonly lookup: Lookup

@@ -3,7 +3,7 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Database } from '../../objects/database.ts'
 import { lastPart, rangeOf } from '../../objects/layout.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 
 const peersMost = 10_000
 

@@ -1,7 +1,7 @@
 /** What the report of a relay says to a row (protocol §10.9): whom it settles, and what their author is told of that. */
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address, Domain } from '../../schemas/names.ts'
+import type { Address, Domain } from '../../schemas/text/names.ts'
 import type { Said } from './deliver.ts'
 import type { DeliveryRow, Settled } from './outbox.ts'
 import { openIn, relayedBy, settledBy, withSettled } from './states.ts'

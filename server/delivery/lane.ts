@@ -2,7 +2,7 @@
 import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import type { Said } from './deliver.ts'
 import type { DeliveryRow, Sort, Trying } from './outbox.ts'

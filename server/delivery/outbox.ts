@@ -6,6 +6,8 @@ import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
 import { findRow, parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Append } from '../../objects/write.ts'
+import type { User } from '../../schemas/kinds/user.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
 import {
   type Address,
   type Domain,
@@ -13,9 +15,7 @@ import {
   type Name,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
-import type { User } from '../../schemas/user.ts'
+} from '../../schemas/text/names.ts'
 
 export interface OutboxEntry {
   readonly id: string

@@ -9,7 +9,7 @@ import type { Note } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 
 /** A connection that tells when it ends. */
 export interface LinkedPeer extends Peer {

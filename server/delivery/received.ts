@@ -8,7 +8,7 @@ import type { Database } from '../../objects/database.ts'
 import { keyOf } from '../../objects/layout.ts'
 import { findRow } from '../../objects/row.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 
 /** That the store was restored: of the row `meta restored`. */

@@ -14,7 +14,9 @@ import { isOtherThan } from '../../objects/version.ts'
 import type { Write } from '../../objects/write.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
+import type { Report } from '../../schemas/kinds/report.ts'
 import { limits } from '../../schemas/limits.ts'
+import type { Unsealed } from '../../schemas/object.ts'
 import {
   type Address,
   type Domain,
@@ -22,9 +24,7 @@ import {
   isAddressName,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { Unsealed } from '../../schemas/object.ts'
-import type { Report } from '../../schemas/report.ts'
+} from '../../schemas/text/names.ts'
 import type { HomeSealingKey } from '../accounts/credentials.ts'
 import type { Said } from './deliver.ts'
 import { givenUp, type Heard, tellingOf, withHeard } from './heard.ts'

@@ -7,7 +7,7 @@ import { keyOf, type ListName, lastPart, rangeOf, retriesUntil } from '../../obj
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Address } from '../../schemas/text/names.ts'
 import type { OutboxEntry, Trying } from './outbox.ts'
 import { waitMs } from './schedule.ts'
 

@@ -7,7 +7,7 @@ import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
 import { parseRow } from '../../objects/row.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
-import type { Address, Domain } from '../../schemas/names.ts'
+import type { Address, Domain } from '../../schemas/text/names.ts'
 import type { Said } from './deliver.ts'
 import type { DeliveryRow, OutboxEntry, Settled, Sort } from './outbox.ts'
 

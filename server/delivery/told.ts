@@ -1,6 +1,7 @@
 /** Of what authors are told, and by which object (protocol §10.5). */
 import { hash } from 'node:crypto'
 import type { Step } from '../../routing/ladder.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
 import {
   type Address,
   type Domain,
@@ -8,8 +9,7 @@ import {
   makeObjectId,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
+} from '../../schemas/text/names.ts'
 
 /** An object at one domain. */
 export interface About {

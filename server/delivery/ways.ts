@@ -8,7 +8,7 @@ import type { Note } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import type { Reach } from '../../routing/reach.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 
 export interface WaysPorts {

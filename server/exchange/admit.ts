@@ -26,7 +26,10 @@ import { isEveryones } from '../../objects/view.ts'
 import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
+import type { Report } from '../../schemas/kinds/report.ts'
 import { limits } from '../../schemas/limits.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
+import type { Kinds } from '../../schemas/parse-object.ts'
 import {
   type Address,
   type Domain,
@@ -34,10 +37,7 @@ import {
   isAddressName,
   type Name,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
-import type { Kinds } from '../../schemas/parse-object.ts'
-import type { Report } from '../../schemas/report.ts'
+} from '../../schemas/text/names.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
 import { followOn, readHandedOn } from './handed-on.ts'
 import type { HearReport } from './hearing.ts'

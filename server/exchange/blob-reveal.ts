@@ -16,7 +16,7 @@ import {
   type Name,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
+} from '../../schemas/text/names.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import { type Carrier, readPiece } from './carrying.ts'
 import { askPatiently } from './filling.ts'

@@ -8,11 +8,11 @@ import type { Before, Store } from '../../objects/store.ts'
 import { hasEnded } from '../../objects/version.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
+import type { Post } from '../../schemas/kinds/post.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address, Name } from '../../schemas/names.ts'
 import type { Draft, FmtpObject, Unsealed } from '../../schemas/object.ts'
-import type { Post } from '../../schemas/post.ts'
 import { checkRules } from '../../schemas/rules.ts'
+import type { Address, Name } from '../../schemas/text/names.ts'
 
 export interface DraftPorts {
   readonly store: Store

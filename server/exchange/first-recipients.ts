@@ -7,9 +7,9 @@ import { keyOf } from '../../objects/layout.ts'
 import type { Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Message } from '../../schemas/message.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
+import type { Address } from '../../schemas/text/names.ts'
 
 export interface CountPorts {
   readonly store: Pick<Store, 'findObject'> & { readonly database: Pick<Store['database'], 'get'> }

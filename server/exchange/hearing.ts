@@ -4,8 +4,8 @@
  */
 import type { VerifiedObject } from '../../objects/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type Address, type Domain, domainOf, type Name } from '../../schemas/names.ts'
-import type { Report } from '../../schemas/report.ts'
+import type { Report } from '../../schemas/kinds/report.ts'
+import { type Address, type Domain, domainOf, type Name } from '../../schemas/text/names.ts'
 import type { Answer } from '../../wire/pairing.ts'
 import type { Said } from '../delivery/deliver.ts'
 import type { Reports } from '../delivery/reports.ts'

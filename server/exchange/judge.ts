@@ -18,12 +18,12 @@ import {
   refuseOwner,
 } from '../../objects/policy.ts'
 import type { Store } from '../../objects/store.ts'
-import type { Group } from '../../schemas/group.ts'
-import type { Message } from '../../schemas/message.ts'
-import { type Address, domainOf, type Name } from '../../schemas/names.ts'
+import type { Group } from '../../schemas/kinds/group.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
+import { recipientsIn } from '../../schemas/kinds/recipients.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
-import { recipientsIn } from '../../schemas/recipients.ts'
-import type { User } from '../../schemas/user.ts'
+import { type Address, domainOf, type Name } from '../../schemas/text/names.ts'
 import type { Groups } from '../accounts/groups.ts'
 
 export interface JudgePorts {

@@ -1,10 +1,10 @@
 /** What a user of ours may publish, by its kind (protocol §9.5). */
 import { checkMark } from '../../objects/mark.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Mark } from '../../schemas/mark.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Mark } from '../../schemas/kinds/mark.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
-import type { User } from '../../schemas/user.ts'
+import type { Address } from '../../schemas/text/names.ts'
 
 function checkUser({ view, policy, deleted }: User): void {
   if (view !== undefined && view !== 'owner')

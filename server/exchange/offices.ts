@@ -8,7 +8,10 @@ import { isForum, peopleOf } from '../../objects/group-policy.ts'
 import type { Before, Store } from '../../objects/store.ts'
 import type { Write } from '../../objects/write.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { Group } from '../../schemas/group.ts'
+import type { Group } from '../../schemas/kinds/group.ts'
+import type { Post } from '../../schemas/kinds/post.ts'
+import type { Report } from '../../schemas/kinds/report.ts'
+import type { Draft, FmtpObject } from '../../schemas/object.ts'
 import {
   type Address,
   isAddressName,
@@ -16,10 +19,7 @@ import {
   type Name,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { Draft, FmtpObject } from '../../schemas/object.ts'
-import type { Post } from '../../schemas/post.ts'
-import type { Report } from '../../schemas/report.ts'
+} from '../../schemas/text/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { HomeSealingKey } from '../accounts/credentials.ts'
 

@@ -1,10 +1,10 @@
 /** Contacts of this server and its children that fit who asks, by the network from which that comes (protocol §10.3). */
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { isMatch } from '../../objects/pattern.ts'
-import type { Contact } from '../../schemas/contact.ts'
-import { findRoute, type Route } from '../../schemas/formats.ts'
+import type { Contact } from '../../schemas/kinds/contact.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Domain } from '../../schemas/names.ts'
+import { findRoute, type Route } from '../../schemas/text/formats.ts'
+import type { Domain } from '../../schemas/text/names.ts'
 
 /** `remote`: IP address of the other side. `child`: of that domain, else our own. The smallest priority first. */
 export type FindContacts = (remote: string, child?: Domain) => readonly Contact[]

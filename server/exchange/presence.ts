@@ -2,7 +2,7 @@
  * Who is online: users of ours with a device that is connected. In memory alone, so that coming and going writes nothing.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Name } from '../../schemas/names.ts'
+import type { Name } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 
 export interface Presence {

@@ -13,8 +13,9 @@ import type { Lookup, LookupOptions } from '../../routing/lookup.ts'
 import { type Sought, soughtId } from '../../routing/sought.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
-import { singleKinds } from '../../schemas/kinds.ts'
+import { singleKinds } from '../../schemas/kinds/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
+import type { FmtpObject } from '../../schemas/object.ts'
 import {
   type Address,
   type Domain,
@@ -23,8 +24,7 @@ import {
   nonceOf,
   type ObjectId,
   ownerOf,
-} from '../../schemas/names.ts'
-import type { FmtpObject } from '../../schemas/object.ts'
+} from '../../schemas/text/names.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import { readResults } from '../delivery/results.ts'

@@ -16,7 +16,7 @@ import { untilWritten } from '../../objects/until-written.ts'
 import { hasEnded } from '../../objects/version.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { type Address, domainOf, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Address, domainOf, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 
 export interface ShelfPorts {
   readonly store: Store

@@ -1,5 +1,5 @@
 /** What a session proved to be (protocol §5.6), which decides what the three doors do for it. */
-import type { Address, Domain, Name } from '../../schemas/names.ts'
+import type { Address, Domain, Name } from '../../schemas/text/names.ts'
 
 export type Standing =
   /** Nobody in particular: public objects only. */

@@ -8,7 +8,7 @@ import { leaveBox, removeUnheld } from '../../objects/removal.ts'
 import { findRow } from '../../objects/row.ts'
 import { rowsIn } from '../../objects/rows.ts'
 import type { Store } from '../../objects/store.ts'
-import { type Address, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Address, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { readJws } from '../../wire/jws.ts'
 
 /** What tombstones in the boxes of others still need. */

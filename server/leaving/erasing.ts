@@ -8,7 +8,7 @@ import { leaveBox, removeUnheld } from '../../objects/removal.ts'
 import { rowsIn } from '../../objects/rows.ts'
 import type { Store } from '../../objects/store.ts'
 import { untilWritten } from '../../objects/until-written.ts'
-import { type Address, makeObjectId, type ObjectId, ownerOf } from '../../schemas/names.ts'
+import { type Address, makeObjectId, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 
 export interface ErasingPorts {
   readonly store: Store

@@ -5,7 +5,7 @@
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Address } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Admit } from '../exchange/admit.ts'

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
-import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/names.ts'
+import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/text/names.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { checkHello, composeHello } from '../../wire/hello.ts'
 import type { OwnDomain } from '../accounts/own-domains.ts'

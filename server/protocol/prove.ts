@@ -3,7 +3,7 @@ import { isLive } from '../../objects/credential.ts'
 import { type DomainKeys, findCredential } from '../../objects/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
-import { isAddressName, type Name } from '../../schemas/names.ts'
+import { isAddressName, type Name } from '../../schemas/text/names.ts'
 import { findProofKid, isProvenBy } from '../../wire/hello.ts'
 
 /**

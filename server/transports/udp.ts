@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
-import type { Endpoint } from '../../schemas/formats.ts'
+import type { Endpoint } from '../../schemas/text/formats.ts'
 import { type Listener, takenError } from './tcp.ts'
 
 export interface UdpOptions {

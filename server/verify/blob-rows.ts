@@ -11,7 +11,7 @@ import type { Carried } from '../../objects/carried.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
 import { type Pull, pullKeyOf } from '../../objects/pulls.ts'
 import { findRow } from '../../objects/row.ts'
-import { isDomain } from '../../schemas/names.ts'
+import { isDomain } from '../../schemas/text/names.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 interface BlobRow {

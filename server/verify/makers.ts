@@ -1,7 +1,7 @@
 /** What a home can make anew of its own users: credentials of live keys, and everyone's view. */
 import { keyOf } from '../../objects/layout.ts'
-import { type Address, type Domain, makeObjectId, type Name } from '../../schemas/names.ts'
-import type { User } from '../../schemas/user.ts'
+import type { User } from '../../schemas/kinds/user.ts'
+import { type Address, type Domain, makeObjectId, type Name } from '../../schemas/text/names.ts'
 import { viewWrite } from '../accounts/user-view.ts'
 import type { Core } from '../core.ts'
 import type { Makers } from './sight.ts'

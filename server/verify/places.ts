@@ -11,9 +11,9 @@ import { entryOf, keyOf, type ListName } from '../../objects/layout.ts'
 import { publicLists } from '../../objects/own-rows.ts'
 import { topOf } from '../../objects/place.ts'
 import { findRow } from '../../objects/row.ts'
-import { singleKinds } from '../../schemas/kinds.ts'
-import { type Address, makeObjectId } from '../../schemas/names.ts'
-import type { Report } from '../../schemas/report.ts'
+import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import type { Report } from '../../schemas/kinds/report.ts'
+import { type Address, makeObjectId } from '../../schemas/text/names.ts'
 import { areWhole, partsOf, type SeenObject, type Sight } from './sight.ts'
 
 /** A version of an object that should stand in a list. */

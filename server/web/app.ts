@@ -4,7 +4,13 @@ import Koa from 'koa'
 import type { Clock } from '../../objects/clock.ts'
 import { sha256Text } from '../../objects/keys.ts'
 import { type FailureCode, FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
-import { makeObjectId, type ObjectId, ownerOf, parseAddress, parseObjectId } from '../../schemas/names.ts'
+import {
+  makeObjectId,
+  type ObjectId,
+  ownerOf,
+  parseAddress,
+  parseObjectId,
+} from '../../schemas/text/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
 import type { Reveal } from '../exchange/reveal.ts'
 import type { Shelf } from '../exchange/shelf.ts'

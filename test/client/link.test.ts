@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { formatLink, type LoginLink, parseLink } from '../../client/link.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 
 const token = 'T'.repeat(43)
 const thumbprint = 'p'.repeat(43)

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
-import { type Address, parseAddress } from '../../schemas/names.ts'
+import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'

@@ -1,7 +1,7 @@
 /** Domains outside ASCII (protocol §2.2, §10.3): as a person writes them, as DNS knows them, and as they stand in objects. */
 import assert from 'node:assert/strict'
-import type { Message } from '../../schemas/message.ts'
-import { makeObjectId, parseAddress } from '../../schemas/names.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
+import { makeObjectId, parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { ask } from '../support/family.ts'
 import { connectAs, enrol, Network } from '../support/network.ts'

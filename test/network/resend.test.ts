@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { logInByToken } from '../support/log-in.ts'
 

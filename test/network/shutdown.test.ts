@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer } from 'node:tls'
 import { makeCertificate } from '../../objects/certificate.ts'
 import { mintId } from '../../objects/id.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 import { rawPair } from '../support/raw.ts'

@@ -1,7 +1,7 @@
 /** Two domains on one server: each speaks to others in its own name, over a connection of its own (protocol §10.4). */
 import assert from 'node:assert/strict'
 import { mintId } from '../../objects/id.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 

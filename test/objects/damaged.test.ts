@@ -9,7 +9,7 @@ import { describe as describeObject } from '../../objects/describe.ts'
 import { entriesAfter, keyOf, listOf, rangeOf } from '../../objects/layout.ts'
 import { sealObject, type VerifiedObject } from '../../objects/seal.ts'
 import { Store } from '../../objects/store.ts'
-import type { Message } from '../../schemas/message.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import { assertCode, waitUntil } from '../support/conditions.ts'
 import { handDomain, handMessage, handUser } from '../support/hand.ts'
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { addresseesOf } from '../../objects/addressees.ts'
 import { decideGroupReach, type GroupApproach, isOfOtherGroup, peopleOf } from '../../objects/group-policy.ts'
 import { decideReachThrough, groupsBringing, isForwarded } from '../../objects/policy.ts'
-import type { Group } from '../../schemas/group.ts'
-import type { Address } from '../../schemas/names.ts'
+import type { Group } from '../../schemas/kinds/group.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
-import type { User } from '../../schemas/user.ts'
+import type { Address } from '../../schemas/text/names.ts'
 
 const ravens = 'ravens@poe.net'
 const group = (members: object = {}) =>

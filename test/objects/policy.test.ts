@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type Approach, decideReach, decideReadable } from '../../objects/policy.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
+import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
-import type { User } from '../../schemas/user.ts'
 import { handDomain, handMessage, handProfile, handUser } from '../support/hand.ts'
 
 const domain = handDomain('lenore.org')

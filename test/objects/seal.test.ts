@@ -12,7 +12,7 @@ import {
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
-import type { Message } from '../../schemas/message.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import { signJws } from '../../wire/jws.ts'
 import { assertCode } from '../support/conditions.ts'

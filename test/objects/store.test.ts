@@ -8,7 +8,7 @@ import { describe as describeObject } from '../../objects/describe.ts'
 import { listOf } from '../../objects/layout.ts'
 import { sealObject, type VerifiedObject } from '../../objects/seal.ts'
 import { type Before, Store } from '../../objects/store.ts'
-import type { Message } from '../../schemas/message.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import { type HandUser, handDomain, handMessage, handUser } from '../support/hand.ts'
 
 const poe = handDomain('poe.net')

@@ -10,7 +10,7 @@ import { keyOf, listOf, rangeOf } from '../../objects/layout.ts'
 import { findPlace } from '../../objects/place.ts'
 import { sealObject, type VerifiedObject } from '../../objects/seal.ts'
 import { Store } from '../../objects/store.ts'
-import type { Message } from '../../schemas/message.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import { handDomain, handMessage, handUser } from '../support/hand.ts'
 
 const poe = handDomain('poe.net')

@@ -12,9 +12,9 @@ import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
 import { sealObject } from '../../objects/seal.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
-import type { Message } from '../../schemas/message.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import type { Draft, FmtpObject, Unsealed } from '../../schemas/object.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import {
   type HandDomain,

@@ -7,7 +7,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mintId } from '../../objects/id.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 

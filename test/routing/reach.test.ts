@@ -8,7 +8,7 @@ import { createReach } from '../../routing/reach.ts'
 import { createRoundTrips } from '../../routing/round-trips.ts'
 import { createRoutes } from '../../routing/routes.ts'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
-import { parseAddress, parseDomain } from '../../schemas/names.ts'
+import { parseAddress, parseDomain } from '../../schemas/text/names.ts'
 import { MovableClock } from '../support/clock.ts'
 import { assertCode } from '../support/conditions.ts'
 

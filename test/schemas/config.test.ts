@@ -5,7 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import Type, { type TSchema } from 'typebox'
 import { configSchema } from '../../schemas/config.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import { type FormatName, findEndpoint, formats } from '../../schemas/formats.ts'
+import { type FormatName, findEndpoint, formats } from '../../schemas/text/formats.ts'
 import {
   checkConfig,
   compile,

@@ -1,9 +1,9 @@
 /** Schemas of an operator (protocol §6.13): what is taken, what is told of the rest, and what a value can cost at worst. */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { findCostly } from '../../schemas/linear-pattern.ts'
 import { checkOperatorKind } from '../../schemas/operator-kind.ts'
 import { createKinds, type Kinds } from '../../schemas/parse-object.ts'
+import { findCostly } from '../../schemas/text/linear-pattern.ts'
 import { anyObjects } from '../support/any-object.ts'
 import { assertCode } from '../support/conditions.ts'
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
-import { parseDomain } from '../../schemas/names.ts'
+import { parseDomain } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { CourierRig, idOf, lenore } from '../support/courier-rig.ts'
 

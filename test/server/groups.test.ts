@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { sealObject } from '../../objects/seal.ts'
-import { parseAddress } from '../../schemas/names.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 
 describe('a group', () => {

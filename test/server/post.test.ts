@@ -1,7 +1,7 @@
 /** `fmtp post`, and how `fmtp list` shows objects of each kind. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { coreMembers } from '../../schemas/kinds.ts'
+import { coreMembers } from '../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { line as show } from '../../server/cli/list.ts'
 import { CommandLine, linksOf } from '../support/command.ts'

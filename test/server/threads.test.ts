@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { digestOf, sealObject } from '../../objects/seal.ts'
-import type { Message } from '../../schemas/message.ts'
+import type { Message } from '../../schemas/kinds/message.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { type HandDomain, type HandUser, handMessage, handUser } from '../support/hand.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'

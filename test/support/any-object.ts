@@ -1,7 +1,7 @@
 /** Well-formed objects of any kind, made from the schema of the kind itself, for properties that hold for all. */
 import fc, { type Arbitrary } from 'fast-check'
 import type { TProperties } from 'typebox'
-import { coreMembers, privateKinds, singleKinds } from '../../schemas/kinds.ts'
+import { coreMembers, privateKinds, singleKinds } from '../../schemas/kinds/kinds.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 
 /** The parts of JSON Schema that schemas of kinds use. */

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import type { StateResult } from '../../server/delivery/results.ts'
 import type { LogRecord } from './network.ts'
 

@@ -9,7 +9,7 @@ import type { Connection, Handlers } from '../../client/connection.ts'
 import { formatLink } from '../../client/link.ts'
 import { thumbprintOf } from '../../objects/keys.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import {
   connectWith,
   enrolWith,

@@ -3,7 +3,7 @@
  * file named on the command line; production code knows nothing of this.
  */
 import { connect, type Server as Listener } from 'node:net'
-import { parseAddress } from '../../schemas/names.ts'
+import { parseAddress } from '../../schemas/text/names.ts'
 import { loadConfig } from '../../server/config/load.ts'
 import { createLog } from '../../server/log.ts'
 import { startServer } from '../../server/server.ts'

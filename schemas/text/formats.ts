@@ -3,7 +3,7 @@
  * error uses for it. Stands alone because validate.ts needs both and config.ts the names; pure, so no node:net.
  */
 
-import type { Contact } from './contact.ts'
+import type { Contact } from '../kinds/contact.ts'
 import { isAddress, isDomain, isName, isObjectId } from './names.ts'
 
 export interface Format {

@@ -1,7 +1,7 @@
 /** A contact point: where an object's owner can be reached (protocol §6.2). */
 import type { Static } from 'typebox'
-import { limits } from './limits.ts'
-import { Type } from './type.ts'
+import { limits } from '../limits.ts'
+import { Type } from '../type.ts'
 
 export const contact = Type.Object(
   {

@@ -1,8 +1,8 @@
 /** The `report` object: what a server tells an author of an object, or a group of a post in its list (protocol §6.10). */
 import type { Static } from 'typebox'
-import { limits } from './limits.ts'
-import { type FmtpObject, nameText, objectIdText, versionNumber } from './object.ts'
-import { Type } from './type.ts'
+import { limits } from '../limits.ts'
+import { type FmtpObject, nameText, objectIdText, versionNumber } from '../object.ts'
+import { Type } from '../type.ts'
 
 const word = Type.String({ maxLength: 64 })
 

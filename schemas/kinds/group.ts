@@ -1,7 +1,7 @@
 /** The `group` object: an address that many share; public it is a forum, else a room (protocol §6.8). */
 import type { Static } from 'typebox'
-import { addressText, type FmtpObject } from './object.ts'
-import { Type } from './type.ts'
+import { addressText, type FmtpObject } from '../object.ts'
+import { Type } from '../type.ts'
 import { reachMembers } from './user.ts'
 
 const addresses = (maxItems: number) => Type.Array(addressText, { maxItems, uniqueItems: true })

@@ -1,9 +1,9 @@
 /** The `post` object: something said to whoever reads, such as an article of a blog or its comment (protocol §6.7). */
 import type { Static } from 'typebox'
+import { limits } from '../limits.ts'
+import { addressText, type FmtpObject, mediaType } from '../object.ts'
+import { Type } from '../type.ts'
 import { attachments } from './attachment.ts'
-import { limits } from './limits.ts'
-import { addressText, type FmtpObject, mediaType } from './object.ts'
-import { Type } from './type.ts'
 
 /** One word without white space, as people write it behind a `#`. */
 const tag = Type.String({ pattern: '^\\S+$', minLength: 1, maxLength: 64 })

@@ -2,10 +2,10 @@
  * `to`: whom an object is written to (protocol §6.1). Messages have it, and kinds of an operator that say so; in every
  * other kind it is refused, so that whoever reads an object need not know its kind to know for whom it is.
  */
-import { limits } from './limits.ts'
-import type { Address } from './names.ts'
-import { addressText } from './object.ts'
-import { Type } from './type.ts'
+import { limits } from '../limits.ts'
+import { addressText } from '../object.ts'
+import type { Address } from '../text/names.ts'
+import { Type } from '../type.ts'
 
 export const recipients = Type.Array(addressText, {
   minItems: 1,

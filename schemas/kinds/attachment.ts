@@ -1,6 +1,6 @@
 /** Bytes that an object names by their SHA-256: an attachment of a message or post, and the `file` object (protocol §6.9). */
-import { digestText, mediaType } from './object.ts'
-import { Type } from './type.ts'
+import { digestText, mediaType } from '../object.ts'
+import { Type } from '../type.ts'
 
 /** Whoever says it may have the bytes. */
 export const blobSecret = Type.String({ pattern: '^[A-Za-z0-9_-]+$', minLength: 22, maxLength: 86 })

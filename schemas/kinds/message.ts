@@ -1,10 +1,10 @@
 /** The `message` object: something said to somebody (protocol §6.5). */
 import type { Static } from 'typebox'
+import { limits } from '../limits.ts'
+import { type FmtpObject, mediaType } from '../object.ts'
+import { Type } from '../type.ts'
 import { attachments } from './attachment.ts'
-import { limits } from './limits.ts'
-import { type FmtpObject, mediaType } from './object.ts'
 import { recipients } from './recipients.ts'
-import { Type } from './type.ts'
 
 export const messageMembers = {
   to: recipients,

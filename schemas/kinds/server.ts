@@ -1,8 +1,8 @@
 /** The `server` object: what a domain's server says about itself (protocol §6.4). */
 import type { Static } from 'typebox'
+import { domainText, type FmtpObject } from '../object.ts'
+import { Type } from '../type.ts'
 import { contacts } from './contact.ts'
-import { domainText, type FmtpObject } from './object.ts'
-import { Type } from './type.ts'
 
 export const serverMembers = {
   domain: domainText,

@@ -1,9 +1,9 @@
 /** The `user` object: who somebody is, and where and how they can be reached (protocol §6.3). */
 import type { Static } from 'typebox'
+import { limits } from '../limits.ts'
+import { addressText, digestText, type FmtpObject, mediaType } from '../object.ts'
+import { Type } from '../type.ts'
 import { contacts } from './contact.ts'
-import { limits } from './limits.ts'
-import { addressText, digestText, type FmtpObject, mediaType } from './object.ts'
-import { Type } from './type.ts'
 
 const shortText = Type.String({ maxLength: 200 })
 

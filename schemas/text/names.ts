@@ -4,9 +4,9 @@
  * ASCII case is one linear expression, since names are checked several times a message.
  */
 
-import { FmtpError } from './failures.ts'
+import { FmtpError } from '../failures.ts'
+import { limits } from '../limits.ts'
 import { findHost, hasValidLabels } from './idna.ts'
-import { limits } from './limits.ts'
 import { enforceUsername } from './precis.ts'
 
 declare const brand: unique symbol

@@ -3,10 +3,10 @@
  * (protocol §2.3). Characters are of the Unicode version of the platform; ASCII never comes here.
  */
 
+import { FmtpError } from '../failures.ts'
+import { limits } from '../limits.ts'
 import { isBidiSafe } from './bidi.ts'
-import { FmtpError } from './failures.ts'
 import { hasLawfulJoiners } from './idna.ts'
-import { limits } from './limits.ts'
 
 const wide = /[\u3000\uff01-\uffee]/g
 

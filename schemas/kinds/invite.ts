@@ -3,8 +3,8 @@
  * invite (protocol §6.11). The key travels in a link; only its SHA-256 stands here.
  */
 import type { Static } from 'typebox'
-import { addressText, digestText, type FmtpObject, instantText, objectIdText } from './object.ts'
-import { Type } from './type.ts'
+import { addressText, digestText, type FmtpObject, instantText, objectIdText } from '../object.ts'
+import { Type } from '../type.ts'
 
 export const inviteMembers = {
   keySha256: digestText,

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { FmtpError } from '../../schemas/failures.ts'
-import { skeletonOf } from '../../schemas/look-alikes.ts'
+import { FmtpError } from '../../../schemas/failures.ts'
+import { skeletonOf } from '../../../schemas/text/look-alikes.ts'
 import {
   domainOf,
   isAddress,
@@ -20,7 +20,7 @@ import {
   parseDomain,
   parseName,
   parseObjectId,
-} from '../../schemas/names.ts'
+} from '../../../schemas/text/names.ts'
 
 interface Grammar {
   readonly parse: (input: unknown) => string
@@ -38,7 +38,7 @@ const readEscapes = (text: string) =>
   text.replace(/\\u\{([0-9a-f]+)\}/g, (_, hex: string) => String.fromCodePoint(Number.parseInt(hex, 16)))
 
 // From dist/test/schemas the vectors are in the source tree: tsc copies no text files.
-const lines = readFileSync(new URL('../../../test/vectors/names.txt', import.meta.url), 'utf8')
+const lines = readFileSync(new URL('../../../../test/vectors/names.txt', import.meta.url), 'utf8')
   .split('\n')
   .map((line, index) => ({ line, number: index + 1 }))
   .filter(({ line }) => line !== '' && !line.startsWith('#'))

@@ -1,7 +1,7 @@
 /** The `mark` object: what its owner notes about another object, for all devices of the owner (protocol §6.12). */
 import type { Static } from 'typebox'
-import { type FmtpObject, objectIdText } from './object.ts'
-import { Type } from './type.ts'
+import { type FmtpObject, objectIdText } from '../object.ts'
+import { Type } from '../type.ts'
 
 const flag = Type.Optional(Type.Boolean())
 
