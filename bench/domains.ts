@@ -3,10 +3,10 @@
  * down the others, and how long one message for a thousand people takes. Domains that are gone refuse, or never answer.
  */
 import { join } from 'node:path'
-import { Database } from '../objects/database.ts'
-import { createHints } from '../objects/hints.ts'
-import { rangeOf } from '../objects/layout.ts'
-import { Store } from '../objects/store.ts'
+import { Database } from '../objects/store/engine/database.ts'
+import { createHints } from '../objects/store/hints.ts'
+import { rangeOf } from '../objects/store/layout.ts'
+import { Store } from '../objects/store/store.ts'
 import { type Address, parseAddress } from '../schemas/text/names.ts'
 import { Arrivals, followBox, publish, type Sender, sendAll } from './arrivals.ts'
 import { Federation } from './federation.ts'

@@ -6,7 +6,7 @@ import { FmtpError } from '../schemas/failures.ts'
 import type { Mark } from '../schemas/kinds/mark.ts'
 import { nonceOf, type ObjectId } from '../schemas/text/names.ts'
 import { toBase64url } from '../wire/base64url.ts'
-import { sha256 } from './keys.ts'
+import { sha256 } from './seals/keys.ts'
 
 const digestChars = 20
 

@@ -2,7 +2,7 @@
 import { singleKinds } from '../schemas/kinds/kinds.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
 import { groupIn } from './addressees.ts'
-import { sealedDigest, type VerifiedObject } from './seal.ts'
+import { sealedDigest, type VerifiedObject } from './seals/seal.ts'
 
 /**
  * True where `candidate` replaces what is held. At a tie of versions the greater digest wins everywhere, so that all

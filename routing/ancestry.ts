@@ -3,7 +3,7 @@
  * Whoever gives those objects, only their seals count.
  */
 import type { Clock } from '../objects/clock.ts'
-import { type DomainKeys, verifySeal } from '../objects/seal.ts'
+import { type DomainKeys, verifySeal } from '../objects/seals/seal.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import type { Server } from '../schemas/kinds/server.ts'
 import { limits } from '../schemas/limits.ts'

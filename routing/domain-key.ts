@@ -3,8 +3,8 @@
  * authority; a domain of our own is answered from its own key files, so that an island needs no DNS.
  */
 import type { Clock } from '../objects/clock.ts'
-import { jwkOfRecordKey, thumbprintOf, verifierOf } from '../objects/keys.ts'
-import type { DomainKey, DomainKeys } from '../objects/seal.ts'
+import { jwkOfRecordKey, thumbprintOf, verifierOf } from '../objects/seals/keys.ts'
+import type { DomainKey, DomainKeys } from '../objects/seals/seal.ts'
 import { FmtpError } from '../schemas/failures.ts'
 import type { PublicJwk } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'

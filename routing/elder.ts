@@ -3,7 +3,13 @@
  * its home. Strangers can make us ask, so it is asked seldom, and never for the user object that it is asked of.
  */
 import type { Clock } from '../objects/clock.ts'
-import { type DomainKeys, digestOf, type VerifiedObject, verifyOldSeal, verifySeal } from '../objects/seal.ts'
+import {
+  type DomainKeys,
+  digestOf,
+  type VerifiedObject,
+  verifyOldSeal,
+  verifySeal,
+} from '../objects/seals/seal.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
 import type { Message } from '../schemas/kinds/message.ts'
 import type { User } from '../schemas/kinds/user.ts'

@@ -6,8 +6,8 @@ import {
   type VerifiedObject,
   verifyOldSeal,
   verifySeal,
-} from '../objects/seal.ts'
-import type { Store } from '../objects/store.ts'
+} from '../objects/seals/seal.ts'
+import type { Store } from '../objects/store/store.ts'
 import { isNewer } from '../objects/version.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../schemas/failures.ts'
 import { singleKinds } from '../schemas/kinds/kinds.ts'

@@ -3,12 +3,12 @@
  * set of keys of which none was there before is what a takeover of a domain looks like, and its operator here is told.
  */
 import type { Clock } from '../objects/clock.ts'
-import type { Database } from '../objects/database.ts'
-import { keyOf, lastPart, rangeOf } from '../objects/layout.ts'
 import { isMatch } from '../objects/pattern.ts'
-import { findRow } from '../objects/row.ts'
-import type { DomainKey } from '../objects/seal.ts'
-import { untilWritten } from '../objects/until-written.ts'
+import type { DomainKey } from '../objects/seals/seal.ts'
+import type { Database } from '../objects/store/engine/database.ts'
+import { keyOf, lastPart, rangeOf } from '../objects/store/layout.ts'
+import { findRow } from '../objects/store/row.ts'
+import { untilWritten } from '../objects/store/until-written.ts'
 import { limits } from '../schemas/limits.ts'
 
 /** A key by the name and the thumbprint that DNS shows. */

@@ -3,9 +3,9 @@
  * what listens and dials is the affair of `server.ts`.
  */
 import { join } from 'node:path'
-import { FileBlobs } from '../objects/blobs.ts'
-import { noteUse } from '../objects/cached.ts'
-import type { DomainKeys } from '../objects/seal.ts'
+import type { DomainKeys } from '../objects/seals/seal.ts'
+import { FileBlobs } from '../objects/store/blobs/blobs.ts'
+import { noteUse } from '../objects/store/cached.ts'
 import { createStandsFor } from '../routing/ancestry.ts'
 import { createElder } from '../routing/elder.ts'
 import type { Family } from '../routing/family.ts'

@@ -1,6 +1,6 @@
 /** What the parts of a server have to say, as lines of its log: which are loud, and which only who looks closely sees. */
-import { damageAdvice, objectAdvice, rowAdvice } from '../objects/damage.ts'
-import { lastPart } from '../objects/layout.ts'
+import { damageAdvice, objectAdvice, rowAdvice } from '../objects/store/engine/damage.ts'
+import { lastPart } from '../objects/store/layout.ts'
 import type { Step } from '../routing/ladder.ts'
 import { toFmtpError } from '../schemas/failures.ts'
 import type { KeyChange } from './continuity.ts'

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import type { Clock } from '../objects/clock.ts'
-import type { Store } from '../objects/store.ts'
+import type { Store } from '../objects/store/store.ts'
 import { noteFront } from '../routing/ancestry.ts'
 import { createBreaker } from '../routing/breaker.ts'
 import { createDomainKeys } from '../routing/domain-key.ts'

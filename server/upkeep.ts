@@ -3,12 +3,20 @@
  * messages that their user does not keep any longer, and what the cache has no room for. Each is a range scan of just that.
  */
 
-import { dropCarried } from '../objects/carried.ts'
-import type { Placed } from '../objects/change.ts'
 import type { Clock } from '../objects/clock.ts'
-import { expiresUntil, keyOf, lastPart, listOf, madeBefore, owedUntil, rangeOf } from '../objects/layout.ts'
-import { finishRemovals, leaveBox, removeUnheld } from '../objects/removal.ts'
-import type { Store } from '../objects/store.ts'
+import { dropCarried } from '../objects/store/blobs/blob-cache.ts'
+import type { Placed } from '../objects/store/change.ts'
+import {
+  expiresUntil,
+  keyOf,
+  lastPart,
+  listOf,
+  madeBefore,
+  owedUntil,
+  rangeOf,
+} from '../objects/store/layout.ts'
+import { finishRemovals, leaveBox, removeUnheld } from '../objects/store/removal.ts'
+import type { Store } from '../objects/store/store.ts'
 import { limits } from '../schemas/limits.ts'
 import { type Name, type ObjectId, ownerOf } from '../schemas/text/names.ts'
 

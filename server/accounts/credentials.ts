@@ -3,11 +3,11 @@
  * signs now, and the home keys that they vouch for. What was issued is remembered, so that sealing costs no signature of the domain key.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { issueCredential, readCredential } from '../../objects/credential.ts'
-import { parsePrivatePem, signerOf, thumbprintOf } from '../../objects/keys.ts'
-import { keyOf } from '../../objects/layout.ts'
-import type { SealingKey } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+import { issueCredential, readCredential } from '../../objects/seals/credential.ts'
+import { parsePrivatePem, signerOf, thumbprintOf } from '../../objects/seals/keys.ts'
+import type { SealingKey } from '../../objects/seals/seal.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

@@ -10,7 +10,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { generateKeyPair, type KeyPair, parsePrivatePem, privatePem } from '../../objects/keys.ts'
+import { generateKeyPair, type KeyPair, parsePrivatePem, privatePem } from '../../objects/seals/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Successor } from '../../schemas/frame.ts'
 import { writeKeyFile } from './key-file.ts'

@@ -3,10 +3,10 @@
  * written to, and the address is taken for ever. What there was of the account is erased behind that (`server/leaving/`).
  */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
-import { findRow, parseRow } from '../../objects/row.ts'
-import { rowsIn } from '../../objects/rows.ts'
-import type { Store } from '../../objects/store.ts'
+import { keyOf, lastPart, rangeOf } from '../../objects/store/layout.ts'
+import { findRow, parseRow } from '../../objects/store/row.ts'
+import { rowsIn } from '../../objects/store/rows.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { type Address, isAddressName, type Name } from '../../schemas/text/names.ts'

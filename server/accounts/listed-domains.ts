@@ -2,8 +2,8 @@
  * Domains that whitelists of our users name: they count as known, like those that somebody here wrote to (protocol §12.2).
  * Written with the user object, so that a stranger's first word costs no look at all whitelists.
  */
-import type { Database } from '../../objects/database.ts'
-import { keyOf, rangeOf } from '../../objects/layout.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
+import { keyOf, rangeOf } from '../../objects/store/layout.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 
 const listed = /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/

@@ -3,10 +3,10 @@
  * followed. A missing key is made at the first start.
  */
 import { join } from 'node:path'
-import { readCredential } from '../../objects/credential.ts'
-import { type KeyPair, recordKeyOf, signerOf, verifierOf } from '../../objects/keys.ts'
-import type { DomainKey } from '../../objects/seal.ts'
-import { vouchFor } from '../../objects/successors.ts'
+import { readCredential } from '../../objects/seals/credential.ts'
+import { type KeyPair, recordKeyOf, signerOf, verifierOf } from '../../objects/seals/keys.ts'
+import type { DomainKey } from '../../objects/seals/seal.ts'
+import { vouchFor } from '../../objects/seals/successors.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Successor } from '../../schemas/frame.ts'

@@ -3,10 +3,10 @@
  * works behind everything else, and goes on after a crash where it was: a key in the store stands until all is done.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
-import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import { type SealingKey, sealObject, type VerifiedObject } from '../../objects/seals/seal.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Name, type ObjectId, ownerOf } from '../../schemas/text/names.ts'

@@ -3,8 +3,8 @@
  * here; elsewhere when the last credential of the key has ended. What the key sealed is sealed again (`resealing.ts`).
  */
 
-import { keyOf } from '../../objects/layout.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 
 /** Told when the commit is on the disk. */

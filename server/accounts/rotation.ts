@@ -3,7 +3,7 @@
  * nobody can have kept an answer of DNS from before it does the new key sign. An old key is kept until what it made has ended.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { thumbprintOf } from '../../objects/keys.ts'
+import { thumbprintOf } from '../../objects/seals/keys.ts'
 import { findRecordKey, keyRecordsMost } from '../../routing/domain-key.ts'
 import type { Resolver } from '../../routing/resolver.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'

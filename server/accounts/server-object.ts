@@ -1,8 +1,8 @@
 /** The `server` object of each domain of ours (protocol §6.4), made again at a start that finds it changed. */
 import type { Clock } from '../../objects/clock.ts'
-import { describe } from '../../objects/describe.ts'
-import { sealObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
+import { describe } from '../../objects/store/new-version.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import type { Server } from '../../schemas/kinds/server.ts'
 import type { Unsealed } from '../../schemas/object.ts'

@@ -2,9 +2,10 @@
  * The user object of a new account, and everyone's view of it (protocol §6.3), which its home keeps in step with what the
  * owner publishes and with the devices that are enrolled.
  */
-import { keyOf } from '../../objects/layout.ts'
-import { type SealingKey, sealObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+
+import { type SealingKey, sealObject } from '../../objects/seals/seal.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { everyonesView } from '../../objects/view.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import type { User } from '../../schemas/kinds/user.ts'

@@ -5,8 +5,8 @@
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, normalize, relative, sep } from 'node:path'
-import type { Snapshot } from '../../objects/database.ts'
-import { writeStore } from '../../objects/engine.ts'
+import type { Snapshot } from '../../objects/store/engine/database.ts'
+import { writeStore } from '../../objects/store/engine/leveldb.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
 import type { ActionPorts } from '../control/action.ts'

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Row } from '../../objects/engine.ts'
+import type { Row } from '../../objects/store/engine/leveldb.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 
 export const manifestName = 'manifest.json'

@@ -1,6 +1,6 @@
 /** A guest's call to one address of a domain, as strangers make it: TLS, hello, the domain's own object. */
 import { type Clock, systemClock } from '../../objects/clock.ts'
-import { type DomainKeys, sealedDigest, verifySeal } from '../../objects/seal.ts'
+import { type DomainKeys, sealedDigest, verifySeal } from '../../objects/seals/seal.ts'
 import { createNote } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { hostPort } from '../../routing/round-trips.ts'

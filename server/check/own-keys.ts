@@ -1,9 +1,9 @@
 /** The key files of a domain as a check sees them: nothing is made where they are missing. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { readCredential } from '../../objects/credential.ts'
-import { recordKeyOf, thumbprintOf } from '../../objects/keys.ts'
-import type { DomainKey } from '../../objects/seal.ts'
+import { readCredential } from '../../objects/seals/credential.ts'
+import { recordKeyOf, thumbprintOf } from '../../objects/seals/keys.ts'
+import type { DomainKey } from '../../objects/seals/seal.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'

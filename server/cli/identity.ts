@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { parsePrivatePem } from '../../objects/keys.ts'
+import { parsePrivatePem } from '../../objects/seals/keys.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { writeKeyFile } from '../accounts/key-file.ts'

@@ -1,8 +1,9 @@
 /** What a running server knows of itself, behind `fmtp check`; and an operator's word about keys that changed. */
-import { type ListName, listOf, rangeOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
-import { sealedDigest } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+
+import { sealedDigest } from '../../objects/seals/seal.ts'
+import { type ListName, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, makeObjectId } from '../../schemas/text/names.ts'

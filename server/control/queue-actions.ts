@@ -1,6 +1,6 @@
 /** What waits for other domains, and what became of one object, behind `fmtp queue`. */
-import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import { lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type Domain, parseDomain, parseObjectId } from '../../schemas/text/names.ts'
 import { settledNumber } from '../delivery/cursor.ts'

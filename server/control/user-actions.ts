@@ -1,7 +1,7 @@
 /** What an operator does with users, behind `fmtp user`: who there is, a new one, and the end of one (protocol §6.14). */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type Address, isAddressName, type Name, parseAddress } from '../../schemas/text/names.ts'
 import type { AccountRecord } from '../accounts/credentials.ts'

@@ -1,6 +1,6 @@
 /** What became of the copies that other domains have of what somebody deleted (protocol §10.5), object by object. */
-import { listOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import { listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { type Address, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { openIn, readRows } from './states.ts'
 

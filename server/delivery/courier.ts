@@ -2,8 +2,8 @@
  * Carries what the outbox holds to its domains (protocol §10.4, docs/architecture.md): one worker for each domain that
  * something waits for, and none for those that only say hello.
  */
-import type { Hints } from '../../objects/hints.ts'
-import { lastPart, listOf, rangeOf } from '../../objects/layout.ts'
+import type { Hints } from '../../objects/store/hints.ts'
+import { lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { settledNumber } from './cursor.ts'

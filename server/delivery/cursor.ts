@@ -3,10 +3,10 @@
  * over all that is settled without a gap and reaches the disk a little later.
  */
 
-import { keyOf, type ListName } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Entry, Write } from '../../objects/write.ts'
+import type { Entry, Write } from '../../objects/store/engine/write.ts'
+import { keyOf, type ListName } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { noEntry, type OutboxEntry } from './outbox.ts'
 
 /** What is to be written of an entry, looked at when it is written; nothing where it is said already. */

@@ -3,7 +3,7 @@
  * written before each dial, so that a crash is no excuse to hammer it.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { waitMs } from './schedule.ts'
 
 export interface Attempts {

@@ -1,7 +1,7 @@
 /** A server that was away says hello to those it talks with, so that what waits for it comes at once (protocol §10.3). */
 import type { Clock } from '../../objects/clock.ts'
-import type { Database } from '../../objects/database.ts'
-import { lastPart, rangeOf } from '../../objects/layout.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
+import { lastPart, rangeOf } from '../../objects/store/layout.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 

@@ -3,10 +3,11 @@
  * came in, is queued for some more recipients, and nobody who has it gets it again. It leaves when they have taken the
  * message by which they were added.
  */
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Append, Write } from '../../objects/write.ts'
+
+import type { Append, Write } from '../../objects/store/engine/write.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Address, Domain } from '../../schemas/text/names.ts'
 import type { Delivery, Said } from './deliver.ts'

@@ -1,7 +1,8 @@
 /** One of the two lists that a domain has: what comes next in it, what of it was put off, and how it is settled. */
-import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import type { Said } from './deliver.ts'

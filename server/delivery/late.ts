@@ -1,8 +1,8 @@
 /** Finds what has waited for hours, so that its authors learn of it (protocol §10.5): each entry is looked at once for that. */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { Step } from '../../routing/ladder.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Lane } from './lane.ts'

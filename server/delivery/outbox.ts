@@ -2,10 +2,11 @@
  * The outbox (docs/architecture.md): two lists per destination domain, written in the commit of the object itself, so
  * that nothing is promised that is not queued. Beside each entry stands what became of the object at that domain.
  */
-import { keyOf, type ListName, listOf } from '../../objects/layout.ts'
-import { findRow, parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Append } from '../../objects/write.ts'
+
+import type { Append } from '../../objects/store/engine/write.ts'
+import { keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import { findRow, parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import {

@@ -4,9 +4,9 @@
  * newest place, but never before one that is older than a delivery can last.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Database } from '../../objects/database.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'

@@ -2,14 +2,15 @@
  * The report that a relay owes to who handed something over (protocol §10.9): an object of its own, queued in the commit that
  * settles what it speaks of. A later version of it takes its place in the outbox.
  */
-import { addTo, type Change, newChange } from '../../objects/change.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { describe } from '../../objects/describe.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { isHeld } from '../../objects/removal.ts'
-import { sealObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
+import { addTo, type Change, newChange } from '../../objects/store/change.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { describe } from '../../objects/store/new-version.ts'
+import { isHeld } from '../../objects/store/removal.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { limits } from '../../schemas/limits.ts'

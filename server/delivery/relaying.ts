@@ -2,11 +2,11 @@
  * What is passed on for another server (protocol §10.9): it stands in the outbox of its recipients' domain as what is ours,
  * takes the room of the child for whom or to whom it goes, and its object stays while somebody waits for word of it.
  */
-import { cache } from '../../objects/cached.ts'
-import { type Change, holdAs } from '../../objects/change.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
+import { cache } from '../../objects/store/cached.ts'
+import { type Change, holdAs } from '../../objects/store/change.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import type { FmtpObject } from '../../schemas/object.ts'

@@ -2,16 +2,17 @@
  * Tells an author what became of an object (protocol §10.5): a `report` of the server in the author's box, one for an object
  * and a domain, of which a later version may know more. What it says and the state beside the outbox are one write.
  */
-import { box } from '../../objects/box.ts'
-import { addTo, newChange } from '../../objects/change.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { describe } from '../../objects/describe.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { sealObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
-import { untilWritten } from '../../objects/until-written.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
+import { box } from '../../objects/store/box.ts'
+import { addTo, newChange } from '../../objects/store/change.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { describe } from '../../objects/store/new-version.ts'
+import type { Store } from '../../objects/store/store.ts'
+import { untilWritten } from '../../objects/store/until-written.ts'
 import { isOtherThan } from '../../objects/version.ts'
-import type { Write } from '../../objects/write.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Report } from '../../schemas/kinds/report.ts'

@@ -1,7 +1,7 @@
 /** The state of each recipient of an object of ours (protocol §10.5), as its author and the operator see it. */
-import { keyOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { findFailure } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import { recipientsIn } from '../../schemas/kinds/recipients.ts'

@@ -3,9 +3,9 @@
  * due is read, and nothing where nothing waits. After five days an entry has failed.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf, type ListName, lastPart, rangeOf, retriesUntil } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, type ListName, lastPart, rangeOf, retriesUntil } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address } from '../../schemas/text/names.ts'
 import type { OutboxEntry, Trying } from './outbox.ts'

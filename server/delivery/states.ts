@@ -2,11 +2,11 @@
  * What became of an object of ours at each domain it went to (protocol §10.5): kept beside the outbox, so that its author
  * can ask at any time, and an edit or a deletion finds everybody who has it.
  */
-import type { Row } from '../../objects/engine.ts'
-import { keyOf, lastPart, rangeOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Row } from '../../objects/store/engine/leveldb.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, lastPart, rangeOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { Address, Domain } from '../../schemas/text/names.ts'
 import type { Said } from './deliver.ts'
 import type { DeliveryRow, OutboxEntry, Settled, Sort } from './outbox.ts'

@@ -3,9 +3,10 @@
  * and its two lists from their cursors, of which that of messages goes first. What is about one object waits by itself and
  * blocks nothing; a domain that can not be reached has one schedule for all.
  */
-import { keyOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { createNote, type Note, type Step } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { type FailureCode, toFmtpError } from '../../schemas/failures.ts'

@@ -5,24 +5,24 @@
 
 import { groupIn } from '../../objects/addressees.ts'
 import type { Clock } from '../../objects/clock.ts'
-import { describe } from '../../objects/describe.ts'
-import { maySee, type Sight } from '../../objects/disclosure.ts'
-import { keyOf } from '../../objects/layout.ts'
 import { isMatch } from '../../objects/pattern.ts'
-import { findPlace } from '../../objects/place.ts'
 import { isBroughtByOwner } from '../../objects/policy.ts'
-import { queuePulls } from '../../objects/pulls.ts'
-import { isResealed, isSameVersion, keepSeal } from '../../objects/resealed.ts'
 import {
   atRestText,
   believeStored,
   type DomainKeys,
   type VerifiedObject,
   verifySeal,
-} from '../../objects/seal.ts'
-import { untilWritten } from '../../objects/until-written.ts'
+} from '../../objects/seals/seal.ts'
+import { queuePulls } from '../../objects/store/blobs/fetch-queue.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { describe } from '../../objects/store/new-version.ts'
+import { isResealed, isSameVersion, keepSeal } from '../../objects/store/newer-seal.ts'
+import { untilWritten } from '../../objects/store/until-written.ts'
+import { findPlace } from '../../objects/thread.ts'
 import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
+import { maySee, type Sight } from '../../objects/visibility.ts'
 import type { Elder } from '../../routing/elder.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'

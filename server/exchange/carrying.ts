@@ -3,13 +3,14 @@
  * whoever waits for it, is held against its name and kept in the cache; nobody is given a byte of it who has not shown, to us or to
  * the home, that the object may be seen.
  */
-import { toldBytes } from '../../objects/attached.ts'
-import type { Blobs } from '../../objects/blobs.ts'
-import { cameFrom, keepCarried, noteCarriedUse } from '../../objects/carried.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { sha256Text } from '../../objects/keys.ts'
-import { keyOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import { sha256Text } from '../../objects/seals/keys.ts'
+import { toldBytes } from '../../objects/store/attachments.ts'
+import { cameFrom, keepCarried, noteCarriedUse } from '../../objects/store/blobs/blob-cache.ts'
+import type { Blobs } from '../../objects/store/blobs/blobs.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { Step } from '../../routing/ladder.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import type { AskPiece } from '../../routing/pieces.ts'

@@ -2,10 +2,10 @@
 
 import { groupIn } from '../../objects/addressees.ts'
 import type { Clock } from '../../objects/clock.ts'
-import { maySee, type Sight } from '../../objects/disclosure.ts'
-import { sealedDigest } from '../../objects/seal.ts'
-import type { Before, Store } from '../../objects/store.ts'
+import { sealedDigest } from '../../objects/seals/seal.ts'
+import type { Before, Store } from '../../objects/store/store.ts'
 import { hasEnded } from '../../objects/version.ts'
+import { maySee, type Sight } from '../../objects/visibility.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Post } from '../../schemas/kinds/post.ts'

@@ -1,6 +1,7 @@
 /** Piece after piece of a blob (protocol §9.9), from where it ended: bounded in bytes by what is told, and in time. */
-import type { Incoming } from '../../objects/blobs.ts'
+
 import type { Clock } from '../../objects/clock.ts'
+import type { Incoming } from '../../objects/store/blobs/blobs.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import { isComing } from '../../routing/pieces.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../../schemas/failures.ts'

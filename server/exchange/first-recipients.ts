@@ -3,9 +3,9 @@
  * over is of little use to who sends to everybody. Counted in the commit of the object itself.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { FmtpObject } from '../../schemas/object.ts'

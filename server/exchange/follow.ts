@@ -1,8 +1,8 @@
 /** Reads a list for ever (docs/architecture.md): hints may be lost, so the list's head is looked at now and then all the same. */
 import type { Clock } from '../../objects/clock.ts'
-import type { Hints } from '../../objects/hints.ts'
-import type { ListName } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Hints } from '../../objects/store/hints.ts'
+import type { ListName } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 
 const againMs = 500

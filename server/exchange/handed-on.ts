@@ -3,9 +3,9 @@
  * not know of them, and sends those to others.
  */
 
-import { parseBoxed } from '../../objects/box.ts'
-import { addTo, type Change } from '../../objects/change.ts'
-import { keyOf } from '../../objects/layout.ts'
+import { parseBoxed } from '../../objects/store/box.ts'
+import { addTo, type Change } from '../../objects/store/change.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import { isOtherThan } from '../../objects/version.ts'
 import type { ObjectId } from '../../schemas/text/names.ts'
 import { type Address, type Name, ownerOf } from '../../schemas/text/names.ts'

@@ -2,7 +2,7 @@
  * The report of a server that passes on what was handed to it (protocol §10.9): believed of that server alone, about what it
  * took. It is an answer that comes later, so that it is written where the answer would stand, and stored as no object.
  */
-import type { VerifiedObject } from '../../objects/seal.ts'
+import type { VerifiedObject } from '../../objects/seals/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { type Address, type Domain, domainOf, type Name } from '../../schemas/text/names.ts'

@@ -2,10 +2,8 @@
  * Judges one approach to one user or group of ours (protocol §8.3), from who is judged to quota. Used for what comes in and for
  * what one user of ours writes to another.
  */
-import { answeredKey } from '../../objects/box.ts'
+
 import { decideGroupReach } from '../../objects/group-policy.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { topOf } from '../../objects/place.ts'
 import {
   type Decision,
   decideReach,
@@ -17,7 +15,10 @@ import {
   isUnwelcome,
   refuseOwner,
 } from '../../objects/policy.ts'
-import type { Store } from '../../objects/store.ts'
+import { answeredKey } from '../../objects/store/box.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
+import { topOf } from '../../objects/thread.ts'
 import type { Group } from '../../schemas/kinds/group.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import { recipientsIn } from '../../schemas/kinds/recipients.ts'

@@ -3,9 +3,9 @@
  * comes later to those who follow.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Hints } from '../../objects/hints.ts'
-import { type ListName, lastPart, listOf, positionDigits } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Hints } from '../../objects/store/hints.ts'
+import { type ListName, lastPart, listOf, positionDigits } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { ListQuery } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

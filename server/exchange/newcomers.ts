@@ -2,10 +2,10 @@
  * Somebody is added to a conversation (protocol §8.6): an answer is written to a person who was not given what it answers, so
  * the messages before it, as far as the author has them, follow in the author's name. All is one write with the answer.
  */
-import { type Boxed, box, parseBoxed } from '../../objects/box.ts'
-import { addTo, type Change } from '../../objects/change.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import { type Boxed, box, parseBoxed } from '../../objects/store/box.ts'
+import { addTo, type Change } from '../../objects/store/change.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { hasEnded } from '../../objects/version.ts'
 import { recipientsIn } from '../../schemas/kinds/recipients.ts'
 import { limits } from '../../schemas/limits.ts'

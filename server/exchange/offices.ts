@@ -3,10 +3,10 @@
  * what may be said in the name of a group.
  */
 
-import { removalId } from '../../objects/forum.ts'
 import { isForum, peopleOf } from '../../objects/group-policy.ts'
-import type { Before, Store } from '../../objects/store.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { removalId } from '../../objects/store/forum-list.ts'
+import type { Before, Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { Group } from '../../schemas/kinds/group.ts'
 import type { Post } from '../../schemas/kinds/post.ts'

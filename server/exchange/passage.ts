@@ -2,11 +2,12 @@
  * What this server passes on for others (protocol §8.7): what its children write to the world, and what the world writes to
  * its children. Nobody else is served: an open relay would soon serve nobody.
  */
-import type { Change } from '../../objects/change.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { listOf } from '../../objects/layout.ts'
-import type { VerifiedObject } from '../../objects/seal.ts'
-import type { Store } from '../../objects/store.ts'
+import type { VerifiedObject } from '../../objects/seals/seal.ts'
+import type { Change } from '../../objects/store/change.ts'
+import { listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { StandsFor } from '../../routing/ancestry.ts'
 import { within } from '../../routing/within.ts'
 import { FmtpError } from '../../schemas/failures.ts'

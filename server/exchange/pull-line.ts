@@ -3,10 +3,10 @@
  * can not be reached has one schedule for all of them.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf, rangeOf } from '../../objects/layout.ts'
-import { type Pull, pullKeyOf } from '../../objects/pulls.ts'
-import { parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
+import { type Pull, pullKeyOf } from '../../objects/store/blobs/fetch-queue.ts'
+import { keyOf, rangeOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
 import type { Note } from '../../routing/ladder.ts'
 import type { Peer } from '../../routing/peer.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'

@@ -3,8 +3,8 @@
  * answer says where the list stands; what is delivered are ordinary describes of the courier.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { listOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import { listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

@@ -2,7 +2,7 @@
  * Blobs of other domains come here (protocol §9.9): those of objects that somebody here took, in the background, from some
  * domains at a time; and at once what a user asks for. What is to come stands in the store, written with the objects.
  */
-import { rangeOf } from '../../objects/layout.ts'
+import { rangeOf } from '../../objects/store/layout.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import { within } from '../../routing/within.ts'
 import { FmtpError } from '../../schemas/failures.ts'

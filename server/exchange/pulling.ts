@@ -2,15 +2,16 @@
  * Brings one blob of another domain (protocol §9.9): piece by piece from the home of the object that names it, as long as
  * somebody here has that object and room for it. Nobody sees a byte before all of them are those of the name.
  */
-import { type Attached, attachedTo, type Pulled, toldBytes } from '../../objects/attached.ts'
-import type { Blobs } from '../../objects/blobs.ts'
-import { parseBoxed } from '../../objects/box.ts'
-import { cameFrom } from '../../objects/carried.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { parseRow } from '../../objects/row.ts'
-import type { Store } from '../../objects/store.ts'
-import { untilWritten } from '../../objects/until-written.ts'
+import { type Attached, attachedTo, type Pulled, toldBytes } from '../../objects/store/attachments.ts'
+import { cameFrom } from '../../objects/store/blobs/blob-cache.ts'
+import type { Blobs } from '../../objects/store/blobs/blobs.ts'
+import { parseBoxed } from '../../objects/store/box.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { parseRow } from '../../objects/store/row.ts'
+import type { Store } from '../../objects/store/store.ts'
+import { untilWritten } from '../../objects/store/until-written.ts'
 import { hasEnded } from '../../objects/version.ts'
 import type { Piece, PieceQuery } from '../../routing/piece.ts'
 import { FmtpError } from '../../schemas/failures.ts'

@@ -3,11 +3,11 @@
  * not ours is looked up for our own users and the servers of our children only.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { maySee, type Sight } from '../../objects/disclosure.ts'
-import { isLeftOut } from '../../objects/forum.ts'
-import type { Hints } from '../../objects/hints.ts'
-import type { Store } from '../../objects/store.ts'
+import { isLeftOut } from '../../objects/store/forum-list.ts'
+import type { Hints } from '../../objects/store/hints.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { hasEnded } from '../../objects/version.ts'
+import { maySee, type Sight } from '../../objects/visibility.ts'
 import type { StandsFor } from '../../routing/ancestry.ts'
 import type { Lookup, LookupOptions } from '../../routing/lookup.ts'
 import { type Sought, soughtId } from '../../routing/sought.ts'

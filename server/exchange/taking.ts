@@ -2,13 +2,14 @@
  * What is written for those of ours who take an object, whichever door it comes through: their boxes; for a forum its list,
  * and what a room takes is passed on to its members (protocol §6.8, §10.4).
  */
-import { box } from '../../objects/box.ts'
-import { addTo, type Change } from '../../objects/change.ts'
+
 import type { Clock } from '../../objects/clock.ts'
-import { listInForum } from '../../objects/forum.ts'
 import { isForum, peopleOf } from '../../objects/group-policy.ts'
-import type { VerifiedObject } from '../../objects/seal.ts'
-import type { Before } from '../../objects/store.ts'
+import type { VerifiedObject } from '../../objects/seals/seal.ts'
+import { box } from '../../objects/store/box.ts'
+import { addTo, type Change } from '../../objects/store/change.ts'
+import { listInForum } from '../../objects/store/forum-list.ts'
+import type { Before } from '../../objects/store/store.ts'
 import { isOtherThan } from '../../objects/version.ts'
 import type { Group } from '../../schemas/kinds/group.ts'
 import { recipientsIn } from '../../schemas/kinds/recipients.ts'

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import { findMatch } from '../../objects/pattern.ts'
-import { type SealingKey, sealObject } from '../../objects/seal.ts'
+import { type SealingKey, sealObject } from '../../objects/seals/seal.ts'
 import { friendsView } from '../../objects/view.ts'
 import { canonicalText } from '../../schemas/canonical.ts'
 import type { User } from '../../schemas/kinds/user.ts'

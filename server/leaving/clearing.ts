@@ -2,12 +2,12 @@
  * What goes in the end of an account (protocol §6.14), when nobody is left who has to be told: tombstones that nobody here has,
  * and every row that names the address, but those that keep it taken. May end anywhere, and is done again from the start.
  */
-import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
-import { topOf } from '../../objects/place.ts'
-import { leaveBox, removeUnheld } from '../../objects/removal.ts'
-import { findRow } from '../../objects/row.ts'
-import { rowsIn } from '../../objects/rows.ts'
-import type { Store } from '../../objects/store.ts'
+import { keyOf, lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { leaveBox, removeUnheld } from '../../objects/store/removal.ts'
+import { findRow } from '../../objects/store/row.ts'
+import { rowsIn } from '../../objects/store/rows.ts'
+import type { Store } from '../../objects/store/store.ts'
+import { topOf } from '../../objects/thread.ts'
 import { type Address, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { readJws } from '../../wire/jws.ts'
 

@@ -2,12 +2,12 @@
  * What goes at once when an account is deleted (protocol §6.14): each object of the user gives way to a tombstone, the user object
  * as the last; the box is emptied of what others wrote, and the uploads are let go. May end anywhere, and is done again from the start.
  */
-import type { Database } from '../../objects/database.ts'
-import { keyOf, lastPart, listOf, rangeOf } from '../../objects/layout.ts'
-import { leaveBox, removeUnheld } from '../../objects/removal.ts'
-import { rowsIn } from '../../objects/rows.ts'
-import type { Store } from '../../objects/store.ts'
-import { untilWritten } from '../../objects/until-written.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
+import { keyOf, lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { leaveBox, removeUnheld } from '../../objects/store/removal.ts'
+import { rowsIn } from '../../objects/store/rows.ts'
+import type { Store } from '../../objects/store/store.ts'
+import { untilWritten } from '../../objects/store/until-written.ts'
 import { type Address, makeObjectId, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 
 export interface ErasingPorts {

@@ -3,7 +3,7 @@
  * those are waited for until each other home has confirmed them or was given up, then what is left of the account goes.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Address, ObjectId } from '../../schemas/text/names.ts'

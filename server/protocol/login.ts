@@ -1,7 +1,7 @@
 /** Who opens a connection to us (protocol §5.6): a guest, a domain, a user of another domain, or a client of ours. */
 import type { Clock } from '../../objects/clock.ts'
-import { thumbprintOf, verifierOf } from '../../objects/keys.ts'
-import type { DomainKeys } from '../../objects/seal.ts'
+import { thumbprintOf, verifierOf } from '../../objects/seals/keys.ts'
+import type { DomainKeys } from '../../objects/seals/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { type Address, type Domain, isAddressName, type Name } from '../../schemas/text/names.ts'

@@ -3,9 +3,9 @@
  * a client misses it finds in its box from the cursor that came with each object.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Hints } from '../../objects/hints.ts'
-import { listOf } from '../../objects/layout.ts'
-import type { Store } from '../../objects/store.ts'
+import type { Hints } from '../../objects/store/hints.ts'
+import { listOf } from '../../objects/store/layout.ts'
+import type { Store } from '../../objects/store/store.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { Address, ObjectId } from '../../schemas/text/names.ts'
 import { follow } from '../exchange/follow.ts'

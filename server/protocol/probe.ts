@@ -3,7 +3,7 @@
  * session would, and asks. It serves nothing and is filed nowhere, so that nothing is ever brought over it.
  */
 import { randomBytes } from 'node:crypto'
-import type { DomainKeys } from '../../objects/seal.ts'
+import type { DomainKeys } from '../../objects/seals/seal.ts'
 import type { Peer } from '../../routing/peer.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'

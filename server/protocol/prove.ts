@@ -1,6 +1,6 @@
 /** Finds out whether a hello proves the name it gives (protocol §5.4): a domain by its key in DNS, a user by credential. */
-import { isLive } from '../../objects/credential.ts'
-import { type DomainKeys, findCredential } from '../../objects/seal.ts'
+import { isLive } from '../../objects/seals/credential.ts'
+import { type DomainKeys, findCredential } from '../../objects/seals/seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { isAddressName, type Name } from '../../schemas/text/names.ts'

@@ -1,7 +1,7 @@
 /** The certificate of the TCP listener (protocol §4.2), made at the first start and kept beside the store. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
+import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
 import { writeKeyFile } from '../accounts/key-file.ts'
 
 export async function openCertificate(folder: string, name: string, nowMs: number): Promise<Certificate> {

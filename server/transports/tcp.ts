@@ -2,7 +2,7 @@
 
 import type { AddressInfo } from 'node:net'
 import { createServer, type TLSSocket } from 'node:tls'
-import type { Certificate } from '../../objects/certificate.ts'
+import type { Certificate } from '../../objects/seals/certificate.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Endpoint } from '../../schemas/text/formats.ts'

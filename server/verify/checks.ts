@@ -1,6 +1,6 @@
 /** What is looked at in a row, by the first word of its key: each word of the table of keys has its check. */
-import type { Row } from '../../objects/engine.ts'
-import { keyOf } from '../../objects/layout.ts'
+import type { Row } from '../../objects/store/engine/leveldb.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import {
   checkBlob,
   checkBlobLeaving,

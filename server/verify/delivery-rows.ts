@@ -1,6 +1,6 @@
 /** Rows about what goes out and to whom: outboxes with their cursors and retries, and what other domains were given. */
-import { entryOf, keyOf, type ListName, listOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
+import { entryOf, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { readPinned } from '../continuity.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'

@@ -1,5 +1,5 @@
 /** What `fmtp verify` finds: a code, the key, one sentence, and the write that mends it where one does. */
-import type { Write } from '../../objects/write.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
 
 /** What each code means; in docs/operations.md stands what an operator does about it. */
 export const codes = {

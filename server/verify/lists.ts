@@ -1,5 +1,5 @@
 /** Goes through all entries in order, and through the heads of lists: last numbers, and sums of bytes. */
-import { entriesAfter, entryOf, keyOf, type ListName, listOf } from '../../objects/layout.ts'
+import { entriesAfter, entryOf, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
 import { checkGap, checkOutboxEntry, isOutboxList } from './delivery-rows.ts'
 import { checkEntry } from './places.ts'
 import { isWhole, type Sight } from './sight.ts'

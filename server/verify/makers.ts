@@ -1,5 +1,5 @@
 /** What a home can make anew of its own users: credentials of live keys, and everyone's view. */
-import { keyOf } from '../../objects/layout.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { type Address, type Domain, makeObjectId, type Name } from '../../schemas/text/names.ts'
 import { viewWrite } from '../accounts/user-view.ts'

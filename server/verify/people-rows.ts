@@ -1,8 +1,8 @@
 /** Rows about users of ours, their keys and devices, and about credentials of everybody. */
-import { readCredential } from '../../objects/credential.ts'
-import { parsePrivatePem, thumbprintOf } from '../../objects/keys.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
+import { readCredential } from '../../objects/seals/credential.ts'
+import { parsePrivatePem, thumbprintOf } from '../../objects/seals/keys.ts'
+import { keyOf } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { skeletonOf } from '../../schemas/text/look-alikes.ts'

@@ -3,11 +3,11 @@
  * noted on the way. Its memory does not grow with the objects: only deletions, users and findings are noted.
  */
 import { hash } from 'node:crypto'
-import { type AtRest, findIntact } from '../../objects/at-rest.ts'
-import type { Snapshot } from '../../objects/database.ts'
-import { keyOf, type ListName, type Range } from '../../objects/layout.ts'
-import { findRow } from '../../objects/row.ts'
-import type { Write } from '../../objects/write.ts'
+import { type AtRest, findIntact } from '../../objects/store/at-rest.ts'
+import type { Snapshot } from '../../objects/store/engine/database.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, type ListName, type Range } from '../../objects/store/layout.ts'
+import { findRow } from '../../objects/store/row.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import type { FindingCode, Findings } from './findings.ts'
 

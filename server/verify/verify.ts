@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
-import type { Row } from '../../objects/engine.ts'
-import { keyOf, type Range, rangeOf } from '../../objects/layout.ts'
-import type { Write } from '../../objects/write.ts'
+import type { Row } from '../../objects/store/engine/leveldb.ts'
+import type { Write } from '../../objects/store/engine/write.ts'
+import { keyOf, type Range, rangeOf } from '../../objects/store/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { domainOf, type Name } from '../../schemas/text/names.ts'
 import type { ActionPorts } from '../control/action.ts'

@@ -2,7 +2,7 @@
 import Router from '@koa/router'
 import Koa from 'koa'
 import type { Clock } from '../../objects/clock.ts'
-import { sha256Text } from '../../objects/keys.ts'
+import { sha256Text } from '../../objects/seals/keys.ts'
 import { type FailureCode, FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
 import {
   makeObjectId,

@@ -1,7 +1,7 @@
 /** What a client believes of a server (protocol §5.4, §5.5), over an in-memory pair with hellos made by hand. */
 import assert from 'node:assert/strict'
 import { Connection } from '../../client/connection.ts'
-import { generateKeyPair, signerOf } from '../../objects/keys.ts'
+import { generateKeyPair, signerOf } from '../../objects/seals/keys.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { pinnedTo } from '../../server/cli/connect.ts'
 import type { Channel } from '../../wire/channel.ts'

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { makeCertificate } from '../../objects/certificate.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { makeCertificate } from '../../objects/seals/certificate.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { makeObjectId, type Name } from '../../schemas/text/names.ts'

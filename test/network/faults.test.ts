@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
+import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { spoilingProxy } from '../support/broken-tls.ts'

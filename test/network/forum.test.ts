@@ -1,10 +1,10 @@
 /** Forums and comments between servers (protocol §6.7, §6.8, §8.3, §9.4): who may post, what is listed, what is removed. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { removalId } from '../../objects/forum.ts'
 import { mintId } from '../../objects/id.ts'
-import { listOf } from '../../objects/layout.ts'
-import { digestOf, sealObject } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seals/seal.ts'
+import { removalId } from '../../objects/store/forum-list.ts'
+import { listOf } from '../../objects/store/layout.ts'
 import type { ListQuery, Result } from '../../schemas/frame.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { type Address, parseAddress } from '../../schemas/text/names.ts'

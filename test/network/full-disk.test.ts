@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mintId } from '../../objects/id.ts'
-import { sha256Text, signerOf } from '../../objects/keys.ts'
+import { sha256Text, signerOf } from '../../objects/seals/keys.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { proveHttp } from '../../wire/http-proof.ts'
 import { waitUntil } from '../support/conditions.ts'
@@ -43,7 +43,7 @@ describe(`a full disk${diskMark}`, function () {
   })
 
   it('would be seen to lose something if the store were not opened again', async () => {
-    const main = patchServer(folder, 'objects/database.js', text =>
+    const main = patchServer(folder, 'objects/store/engine/database.js', text =>
       text.replace(/this\.#reopening = this\.#reopen\([^;]*;/, ''),
     )
     let lost = 0

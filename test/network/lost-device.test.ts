@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { digestOf, sealObject } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seals/seal.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import type { FmtpError } from '../../schemas/failures.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { FmtpObject } from '../../schemas/object.ts'

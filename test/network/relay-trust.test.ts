@@ -1,8 +1,8 @@
 /** Whom a server relays for and what relays are believed (protocol §8.7, §10.9): strangers and liars that are played by hand. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { listOf } from '../../objects/layout.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
+import { listOf } from '../../objects/store/layout.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'

@@ -1,8 +1,8 @@
 /** Messages through parents (protocol §8.7, §10.9): out of an organisation, into it and within, with word of what became of each. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { listOf } from '../../objects/layout.ts'
-import { removeUnheld } from '../../objects/removal.ts'
+import { listOf } from '../../objects/store/layout.ts'
+import { removeUnheld } from '../../objects/store/removal.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import type { User } from '../../schemas/kinds/user.ts'

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { makeCertificate } from '../../objects/certificate.ts'
+import { makeCertificate } from '../../objects/seals/certificate.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { makeObjectId, type Name } from '../../schemas/text/names.ts'

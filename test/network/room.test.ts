@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
 import type { ListQuery } from '../../schemas/frame.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { type Address, parseAddress } from '../../schemas/text/names.ts'

@@ -1,6 +1,6 @@
 /** Contacts that depend on who asks (protocol §10.3): who is told them, who goes there, and what hostile ones come to. */
 import assert from 'node:assert/strict'
-import { makeCertificate } from '../../objects/certificate.ts'
+import { makeCertificate } from '../../objects/seals/certificate.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'

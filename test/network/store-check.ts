@@ -2,7 +2,7 @@
  * Looks into a store that no server has open: with the eyes of `fmtp verify`, and compares it with what its clients know.
  * Nothing that was acknowledged is missing or another, and it stands in both boxes.
  */
-import { lastPart, rangeOf } from '../../objects/layout.ts'
+import { lastPart, rangeOf } from '../../objects/store/layout.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { loadConfig } from '../../server/config/load.ts'
 import { openCore } from '../../server/core.ts'

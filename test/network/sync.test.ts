@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LoginLink } from '../../client/link.ts'
 import { mintId } from '../../objects/id.ts'
-import { signerOf } from '../../objects/keys.ts'
+import { signerOf } from '../../objects/seals/keys.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { putBlob } from '../support/blob.ts'
 import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
@@ -59,7 +59,7 @@ describe(`an acknowledgement${isSkipped ? ' (SKIPPED: strace is not installed)' 
   })
 
   it('of an upload would be seen to come too early', async () => {
-    const withoutSync = patchServer(folder, 'objects/blobs.js', text =>
+    const withoutSync = patchServer(folder, 'objects/store/blobs/blobs.js', text =>
       text.replaceAll('await handle.sync()', ''),
     )
     const { violations } = readUploadSyncs(await trace(folder, withoutSync, upload))
@@ -84,7 +84,7 @@ async function upload(origin: string, link: LoginLink): Promise<void> {
 
 /** The compiled server, its store writing without sync. */
 function copyWithoutSync(folder: string): string {
-  return patchServer(folder, 'objects/group-batch.js', text =>
+  return patchServer(folder, 'objects/store/engine/group-commit.js', text =>
     text.replaceAll(/\bsync: [^,}]+?(?= *[,}])/g, 'sync: false'),
   )
 }

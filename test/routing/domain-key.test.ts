@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { generateKeyPair, recordKeyOf } from '../../objects/keys.ts'
+import { generateKeyPair, recordKeyOf } from '../../objects/seals/keys.ts'
 import { createResolver } from '../../routing/dns.ts'
 import { createDomainKeys, domainKeyOf, type KeyEvent } from '../../routing/domain-key.ts'
 import { serveZone, type Zone } from '../../routing/zone.ts'

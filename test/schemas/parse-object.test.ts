@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import Type from 'typebox'
-import { digestOf, sealObject } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seals/seal.ts'
 import { canonicalText, parseJson } from '../../schemas/canonical.ts'
 import { coreMembers } from '../../schemas/kinds/kinds.ts'
 import { recipientsIn } from '../../schemas/kinds/recipients.ts'

@@ -1,8 +1,8 @@
 /** The first door (protocol §8) where what comes is old, comes twice at once, is for too many, or answers what takes no answers. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { digestOf, sealObject } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seals/seal.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import { waitUntil } from '../support/conditions.ts'

@@ -1,8 +1,8 @@
 /** The keys of other domains over time (protocol §7.1): a rotation is silent, a change of all keys at once is told, and stays told. */
 import assert from 'node:assert/strict'
-import { Database } from '../../objects/database.ts'
-import { generateKeyPair } from '../../objects/keys.ts'
-import { keyOf, rangeOf } from '../../objects/layout.ts'
+import { generateKeyPair } from '../../objects/seals/keys.ts'
+import { Database } from '../../objects/store/engine/database.ts'
+import { keyOf, rangeOf } from '../../objects/store/layout.ts'
 import { domainKeyOf } from '../../routing/domain-key.ts'
 import { limits } from '../../schemas/limits.ts'
 import {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readDamage } from '../../objects/damage.ts'
+import { readDamage } from '../../objects/store/engine/damage.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 
 const config = `

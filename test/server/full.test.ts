@@ -1,6 +1,6 @@
 /** What another server is told where the disk is nearly full (protocol §8.1), and what is taken all the same. */
 import assert from 'node:assert/strict'
-import { believeStored, sealObject } from '../../objects/seal.ts'
+import { believeStored, sealObject } from '../../objects/seals/seal.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { type HandUser, handMessage, handUser } from '../support/hand.ts'

@@ -1,7 +1,7 @@
 /** Groups at their home (protocol §6.8, §9.5): who makes one and where, who changes it, and what it may say. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'

@@ -1,7 +1,7 @@
 /** Lists (protocol §9.4): orders, kinds, limits, cursors that keep their promise while others write, and what has ended. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
 import type { ListQuery } from '../../schemas/frame.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'

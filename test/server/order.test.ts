@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { mintId } from '../../objects/id.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
 import type { Unsealed } from '../../schemas/object.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { handDomain, handMessage, handUser } from '../support/hand.ts'

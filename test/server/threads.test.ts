@@ -1,7 +1,7 @@
 /** Threads through the doors (protocol §8.5): what an answer says of its parent is held against what is here. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { digestOf, sealObject } from '../../objects/seal.ts'
+import { digestOf, sealObject } from '../../objects/seals/seal.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import { type HandDomain, type HandUser, handMessage, handUser } from '../support/hand.ts'

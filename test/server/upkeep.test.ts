@@ -1,9 +1,9 @@
 /** What goes by itself (protocol §6.6, §10.2): what has ended, what its user keeps no longer, what the cache has no room for. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { keyOf, listOf } from '../../objects/layout.ts'
-import { removeUnheld } from '../../objects/removal.ts'
-import { sealObject } from '../../objects/seal.ts'
+import { sealObject } from '../../objects/seals/seal.ts'
+import { keyOf, listOf } from '../../objects/store/layout.ts'
+import { removeUnheld } from '../../objects/store/removal.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'

@@ -1,8 +1,8 @@
 /** Views of a user (protocol §6.3): everyone's, friends' and the owner's, and that coming and going writes nothing. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { keyOf } from '../../objects/layout.ts'
-import { verifySeal } from '../../objects/seal.ts'
+import { verifySeal } from '../../objects/seals/seal.ts'
+import { keyOf } from '../../objects/store/layout.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, handProfile, handUser } from '../support/hand.ts'

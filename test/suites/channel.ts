@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { generateKeyPair, signerOf, verifierOf } from '../../objects/keys.ts'
+import { generateKeyPair, signerOf, verifierOf } from '../../objects/seals/keys.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { isProvenBy } from '../../wire/hello.ts'

@@ -3,10 +3,10 @@
  * A domain needs no server; its record in the zone is enough to be believed.
  */
 import { randomBytes } from 'node:crypto'
-import { issueCredential } from '../../objects/credential.ts'
 import { mintId } from '../../objects/id.ts'
-import { generateKeyPair, type KeyPair, recordKeyOf, signerOf } from '../../objects/keys.ts'
-import { type SealingKey, sealObject } from '../../objects/seal.ts'
+import { issueCredential } from '../../objects/seals/credential.ts'
+import { generateKeyPair, type KeyPair, recordKeyOf, signerOf } from '../../objects/seals/keys.ts'
+import { type SealingKey, sealObject } from '../../objects/seals/seal.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import type { User } from '../../schemas/kinds/user.ts'

@@ -9,7 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
+import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
 import type { ZoneFault } from '../../routing/zone.ts'
 import type { ZoneType } from '../../routing/zone-text.ts'
 import { limits } from '../../schemas/limits.ts'

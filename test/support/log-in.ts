@@ -2,7 +2,7 @@
 import { Connection, type ConnectOptions } from '../../client/connection.ts'
 import { dialOrigin } from '../../client/dial.ts'
 import type { LoginLink } from '../../client/link.ts'
-import { generateKeyPair, type KeyPair, signerOf } from '../../objects/keys.ts'
+import { generateKeyPair, type KeyPair, signerOf } from '../../objects/seals/keys.ts'
 import { type Address, domainOf } from '../../schemas/text/names.ts'
 import { pinnedTo, randomNonce } from '../../server/cli/connect.ts'
 

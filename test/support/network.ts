@@ -8,9 +8,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Connection, type Handlers } from '../../client/connection.ts'
 import { dialHost, dialOrigin } from '../../client/dial.ts'
-import { type Certificate, makeCertificate } from '../../objects/certificate.ts'
-import { generateKeyPair, type KeyPair, signerOf, thumbprintOf, verifierOf } from '../../objects/keys.ts'
-import type { SealingKey } from '../../objects/seal.ts'
+import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
+import {
+  generateKeyPair,
+  type KeyPair,
+  signerOf,
+  thumbprintOf,
+  verifierOf,
+} from '../../objects/seals/keys.ts'
+import type { SealingKey } from '../../objects/seals/seal.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../routing/zone.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'

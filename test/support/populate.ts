@@ -1,6 +1,6 @@
 /** Fills a server with something of every sort, by its clients and by another server. */
 import { randomBytes } from 'node:crypto'
-import { sha256Text } from '../../objects/keys.ts'
+import { sha256Text } from '../../objects/seals/keys.ts'
 import { putBlob } from './blob.ts'
 import { waitUntil } from './conditions.ts'
 import { connectAs, enrol, type Network, type TestServer } from './network.ts'

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import type { Server as Listener } from 'node:net'
 import type { Connection, Handlers } from '../../client/connection.ts'
 import { formatLink } from '../../client/link.ts'
-import { thumbprintOf } from '../../objects/keys.ts'
+import { thumbprintOf } from '../../objects/seals/keys.ts'
 import type { PublicJwk } from '../../schemas/frame.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import {

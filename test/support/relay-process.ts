@@ -5,7 +5,7 @@
  */
 import { connect as connectPlain, createServer as createPlainServer, type Socket } from 'node:net'
 import { connect, createServer } from 'node:tls'
-import { makeCertificate } from '../../objects/certificate.ts'
+import { makeCertificate } from '../../objects/seals/certificate.ts'
 
 const [mode, listenAddress, listenPort, host = '', port] = process.argv.slice(2)
 let readBytes = 0

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Database } from '../../objects/database.ts'
+import { Database } from '../../objects/store/engine/database.ts'
 
 const folder = process.argv[2] ?? ''
 await Database.open(

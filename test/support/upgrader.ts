@@ -1,5 +1,5 @@
 /** A process that opens a data folder, upgrades its store, and says how far it is: to be killed at any moment. */
-import { Database } from '../../objects/database.ts'
+import { Database } from '../../objects/store/engine/database.ts'
 
 const database = await Database.open(
   process.argv[2] ?? '',

@@ -2,8 +2,9 @@
  * Writes stores as version 1 had them, without any code of the store: an entry for each version in each list, a thread for
  * every object, box keys that name the user first and no bytes.
  */
-import { writeStore } from '../../objects/engine.ts'
-import type { VerifiedObject } from '../../objects/seal.ts'
+
+import type { VerifiedObject } from '../../objects/seals/seal.ts'
+import { writeStore } from '../../objects/store/engine/leveldb.ts'
 
 /** One commit of version 1. */
 export interface OldCommit {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { generateKeyPair, signerOf, verifierOf } from '../../objects/keys.ts'
+import { generateKeyPair, signerOf, verifierOf } from '../../objects/seals/keys.ts'
 import { fromBase64url, toBase64url } from '../../wire/base64url.ts'
 import { encodeHeader, readJws, signDetached, signJws } from '../../wire/jws.ts'
 

@@ -1,0 +1,90 @@
+/**
+ * Takes objects away again (docs/architecture.md): out of a box, and out of the store when nobody holds them. An object
+ * that somebody is given at the same moment stays: the removal says first that it is coming, then looks, then removes.
+ */
+import { groupIn } from '../addressees.ts'
+import { topOf } from '../thread.ts'
+import { attach } from './attachments.ts'
+import { unbox } from './box.ts'
+import { uncache } from './cached.ts'
+import { type Change, newChange, type Placed, unlist } from './change.ts'
+import { isLasting, ownRows, publicLists } from './derived-rows.ts'
+import { entriesAfter, keyOf, lastPart, listOf, rangeOf } from './layout.ts'
+import { parseRow } from './row.ts'
+import type { Store } from './store.ts'
+
+const rowsMost = 10_000
+const ownEntriesMost = 100
+
+/** Takes an object out of one user's box. False where it was not there, or changed meanwhile. */
+export async function leaveBox(store: Store, id: string, address: string): Promise<boolean> {
+  const before = store.findBefore(id)
+  const boxed = store.findBoxedText(address, id)
+  if (before === undefined || boxed === undefined) return false
+  const change = newChange()
+  change.equals.push([keyOf.object(id), before.text])
+  unbox(change, before.object, { address, boxed }, store.database)
+  const [isWritten] = await store.database.commit([change])
+  return isWritten === true
+}
+
+/** True where somebody here has it on purpose: in a box, or among the favourites. */
+export async function isHeld(store: Store, id: string): Promise<boolean> {
+  return (await hasRow(store, 'boxed', id)) || hasRow(store, 'kept', id)
+}
+
+async function hasRow({ database }: Store, word: string, id: string): Promise<boolean> {
+  return (await database.scan(rangeOf(word, id), { limit: 1 })).length > 0
+}
+
+/** Removes an object with all that was written for it, unless somebody holds it or waits for it. True where it is gone. */
+export async function removeUnheld(store: Store, id: string): Promise<boolean> {
+  const { database } = store
+  const leaving = keyOf.leaving(id)
+  await database.commit([{ puts: [[leaving, '']], isRelaxed: true }])
+  const before = store.findBefore(id)
+  const change = newChange()
+  change.dels.push(leaving)
+  const isNeeded = before !== undefined && ((await isHeld(store, id)) || (await hasRow(store, 'relayed', id)))
+  if (before === undefined || isNeeded) {
+    await database.commit([{ ...change, isRelaxed: true }])
+    return before === undefined
+  }
+  const { object, text } = before
+  change.equals.push([keyOf.object(id), text], [leaving, ''])
+  change.dels.push(keyOf.object(id), keyOf.foreign(id), keyOf.unjoined(id))
+  for (const key of ownRows(object, true).keys()) if (!isLasting(key)) change.dels.push(key)
+  for (const word of ['digest', 'delivery'] as const)
+    for (const [key] of await database.scan(rangeOf(word, id), { limit: rowsMost })) change.dels.push(key)
+  const top = topOf(object)
+  const lists = [
+    ...publicLists(object),
+    ...groupIn(object).map(each => listOf.public(each)),
+    ...(top === undefined ? [] : [listOf.thread(top)]),
+  ]
+  for (const list of lists) unlist(change, list, object, database)
+  attach(change, id, { before: object, object: undefined, isProven: false }, database)
+  if (top === id) await forgetThread(change, id, store)
+  uncache(change, id, database)
+  const [isWritten] = await database.commit([{ ...change, isRelaxed: true }])
+  if (isWritten !== true) await database.commit([{ dels: [leaving], isRelaxed: true }])
+  return isWritten === true
+}
+
+/** With its top goes a thread in which nothing else stands. A cursor of it is ahead of the list then, and lost. */
+async function forgetThread(change: Change, top: string, { database }: Store): Promise<void> {
+  const thread = listOf.thread(top)
+  const key = keyOf.head(thread)
+  const head = database.get(key)
+  if (head === undefined) return
+  const rows = await database.scan(entriesAfter(thread, 0), { limit: ownEntriesMost })
+  if (rows.length === ownEntriesMost || rows.some(([, value]) => parseRow<Placed>(value).id !== top)) return
+  change.equals.push([key, head])
+  // What says that the top was deleted stands there too.
+  change.dels.push(key, ...rows.map(([entry]) => entry))
+}
+
+/** Removals that a crash or a failing disk ended are done again: until then nobody could be given such an object. */
+export async function finishRemovals(store: Store): Promise<void> {
+  for (const [key] of await store.database.scan(rangeOf('leaving'))) await removeUnheld(store, lastPart(key))
+}
