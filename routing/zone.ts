@@ -8,7 +8,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { once } from 'node:events'
 import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { Packet } from 'dns2'
-import { datagramBytes, findHead, isHarmless } from './dns-message.ts'
+import { datagramBytes, findHead, isHarmless } from './dns/message.ts'
 import { defaultTtlSeconds, parseRecord, type ZoneRecord, type ZoneType } from './zone-text.ts'
 
 /**

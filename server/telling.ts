@@ -1,9 +1,9 @@
 /** What the parts of a server have to say, as lines of its log: which are loud, and which only who looks closely sees. */
 import { damageAdvice, objectAdvice, rowAdvice } from '../objects/store/engine/damage.ts'
 import { lastPart } from '../objects/store/layout.ts'
+import type { KeyChange } from '../routing/dns/key-history.ts'
 import type { Step } from '../routing/ladder.ts'
 import { toFmtpError } from '../schemas/failures.ts'
-import type { KeyChange } from './continuity.ts'
 import type { AdmitDecision } from './exchange/admit.ts'
 import type { Log } from './log.ts'
 

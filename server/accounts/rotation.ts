@@ -4,8 +4,8 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import { thumbprintOf } from '../../objects/seals/keys.ts'
-import { findRecordKey, keyRecordsMost } from '../../routing/domain-key.ts'
-import type { Resolver } from '../../routing/resolver.ts'
+import { findRecordKey, keyRecordsMost } from '../../routing/dns/domain-keys.ts'
+import type { Resolver } from '../../routing/dns/resolver.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'

@@ -1,10 +1,10 @@
 /** A guest's call to one address of a domain, as strangers make it: TLS, hello, the domain's own object. */
 import { type Clock, systemClock } from '../../objects/clock.ts'
 import { type DomainKeys, sealedDigest, verifySeal } from '../../objects/seals/seal.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
+import { hostPort } from '../../routing/connect/round-trips.ts'
 import { createNote } from '../../routing/ladder.ts'
-import type { Peer } from '../../routing/peer.ts'
-import { hostPort } from '../../routing/round-trips.ts'
-import { takeReply } from '../../routing/sought.ts'
+import { takeReply } from '../../routing/lookup/query.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Kinds } from '../../schemas/parse-object.ts'

@@ -1,9 +1,9 @@
 /** What is checked of each domain that the config names: keys, records, hosts, UDP, and a round trip over all of it. */
 
-import { createResolver, systemServers } from '../../routing/dns.ts'
-import { createDomainKeys } from '../../routing/domain-key.ts'
-import { createGuard } from '../../routing/guard.ts'
-import type { Resolver } from '../../routing/resolver.ts'
+import { createGuard } from '../../routing/connect/dial-guard.ts'
+import { createResolver, systemServers } from '../../routing/dns/client.ts'
+import { createDomainKeys } from '../../routing/dns/domain-keys.ts'
+import type { Resolver } from '../../routing/dns/resolver.ts'
 import { findParentRule } from '../../schemas/text/formats.ts'
 import { type Domain, parseDomain } from '../../schemas/text/names.ts'
 import { loadKinds } from '../config/kinds.ts'

@@ -1,8 +1,8 @@
 /** Where DNS leads for a domain (protocol §10.2): each host and address is called, and must be this very server. */
-import type { Guard } from '../../routing/guard.ts'
-import { findHosts, type Hosts } from '../../routing/mx.ts'
-import type { Resolver } from '../../routing/resolver.ts'
-import { hostPort } from '../../routing/round-trips.ts'
+import type { Guard } from '../../routing/connect/dial-guard.ts'
+import { hostPort } from '../../routing/connect/round-trips.ts'
+import { findHosts, type Hosts } from '../../routing/dns/hosts.ts'
+import type { Resolver } from '../../routing/dns/resolver.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'

@@ -1,6 +1,6 @@
 /** Whether DNS shows just the keys that the server has (protocol §7.1): what is missing, what is not ours, what is left over. */
-import { findRecordKey, keyRecordsMost } from '../../routing/domain-key.ts'
-import type { Resolver } from '../../routing/resolver.ts'
+import { findRecordKey, keyRecordsMost } from '../../routing/dns/domain-keys.ts'
+import type { Resolver } from '../../routing/dns/resolver.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { fail, ok, reasonOf, type Verdict, warn } from './finding.ts'

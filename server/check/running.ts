@@ -1,6 +1,7 @@
 /** What the running server says of itself: version, parents and children, what waits, what is damaged, whose keys changed. */
+
+import { hostPort } from '../../routing/connect/round-trips.ts'
 import { findCanonicalIp } from '../../routing/ip.ts'
-import { hostPort } from '../../routing/round-trips.ts'
 import { limits } from '../../schemas/limits.ts'
 import { findEndpoint } from '../../schemas/text/formats.ts'
 import type { LoadedConfig } from '../config/load.ts'

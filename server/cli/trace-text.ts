@@ -1,6 +1,6 @@
 /** A trace for people: a line for each step, like traceroute; the rung, what was done, with whom, how long, why it failed. */
 import type { Step } from '../../routing/ladder.ts'
-import type { Failed } from '../../routing/trace.ts'
+import type { Failed } from '../../routing/lookup/trace.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
 import type { TraceResult } from '../tracer.ts'
 

@@ -1,7 +1,7 @@
 /** Whether the parents of a server take it for their child (protocol §10.7), by an answer that only children get. */
 import { systemClock } from '../../objects/clock.ts'
-import type { Peer } from '../../routing/peer.ts'
-import { within } from '../../routing/within.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
+import { within } from '../../routing/with-timeout.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, parseDomain } from '../../schemas/text/names.ts'

@@ -1,6 +1,6 @@
 /** The way to a name, behind `fmtp trace`: climbed by the server where one runs, else with its store and its keys. */
 
-import type { Sought } from '../../routing/sought.ts'
+import type { Sought } from '../../routing/lookup/query.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type Domain, parseDomain, parseName, parseObjectId } from '../../schemas/text/names.ts'
 import { loadKinds } from '../config/kinds.ts'

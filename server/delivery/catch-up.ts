@@ -3,7 +3,7 @@
  * §10.6), over the first connection with it, whoever opened that. What is here already is recognised.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Peer } from '../../routing/peer.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { type Answer, answerError } from '../../wire/pairing.ts'

@@ -3,7 +3,7 @@
  * and to the home. It tells where it failed, at the domain or at this one object, which decides what waits.
  */
 import type { Clock } from '../../objects/clock.ts'
-import type { Peer } from '../../routing/peer.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

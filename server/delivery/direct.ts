@@ -3,11 +3,11 @@
  * is only sooner; nothing waits for one longer than a moment.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { recommendedRungs } from '../../routing/contact.ts'
+import type { Reach } from '../../routing/connect/connect.ts'
+import { recommendedRungs } from '../../routing/connect/contact-rungs.ts'
+import type { Peer, Peers } from '../../routing/connect/peer.ts'
 import { climb, type Step } from '../../routing/ladder.ts'
-import type { Lookup } from '../../routing/lookup.ts'
-import type { Peer, Peers } from '../../routing/peer.ts'
-import type { Reach } from '../../routing/reach.ts'
+import type { Lookup } from '../../routing/lookup/lookup.ts'
 import type { Contact } from '../../schemas/kinds/contact.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { limits } from '../../schemas/limits.ts'

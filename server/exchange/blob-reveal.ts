@@ -4,8 +4,8 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import type { Step } from '../../routing/ladder.ts'
-import type { Piece, PieceQuery } from '../../routing/piece.ts'
-import { type AskPiece, isComing } from '../../routing/pieces.ts'
+import { type AskPiece, isComing } from '../../routing/lookup/blob-pieces.ts'
+import type { Piece, PieceQuery } from '../../routing/lookup/piece.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

@@ -2,8 +2,8 @@
 
 import type { Clock } from '../../objects/clock.ts'
 import type { Incoming } from '../../objects/store/blobs/blobs.ts'
-import type { Piece, PieceQuery } from '../../routing/piece.ts'
-import { isComing } from '../../routing/pieces.ts'
+import { isComing } from '../../routing/lookup/blob-pieces.ts'
+import type { Piece, PieceQuery } from '../../routing/lookup/piece.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 

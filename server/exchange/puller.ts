@@ -3,8 +3,8 @@
  * domains at a time; and at once what a user asks for. What is to come stands in the store, written with the objects.
  */
 import { rangeOf } from '../../objects/store/layout.ts'
-import type { Piece, PieceQuery } from '../../routing/piece.ts'
-import { within } from '../../routing/within.ts'
+import type { Piece, PieceQuery } from '../../routing/lookup/piece.ts'
+import { within } from '../../routing/with-timeout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain, ObjectId } from '../../schemas/text/names.ts'

@@ -1,5 +1,5 @@
 /** The open sessions by who is at the other end: one connection serves all work with a peer (protocol §4.3). */
-import type { Peer, Peers } from '../../routing/peer.ts'
+import type { Peer, Peers } from '../../routing/connect/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/text/names.ts'

@@ -3,7 +3,7 @@
  * Who sent it is not known, so that nothing is counted, kept or looked up for its sake but how often its network asks.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { soughtId } from '../../routing/sought.ts'
+import { soughtId } from '../../routing/lookup/query.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { AnswerFrame, RequestFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

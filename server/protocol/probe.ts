@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { DomainKeys } from '../../objects/seals/seal.ts'
-import type { Peer } from '../../routing/peer.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

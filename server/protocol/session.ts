@@ -2,7 +2,7 @@
  * One connection and what it may do (protocol §4.4, §5): hello first, then describes and requests both ways. The same
  * for streams, WebSockets and the in-memory pair, whoever called whom.
  */
-import type { Peer } from '../../routing/peer.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
 import { FmtpError, failures, toFmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Frame, GoodbyeFrame, HelloFrame, Verb } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'

@@ -1,8 +1,8 @@
 /** Rows about what goes out and to whom: outboxes with their cursors and retries, and what other domains were given. */
 import { entryOf, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
 import { findRow } from '../../objects/store/row.ts'
+import { readPinned } from '../../routing/dns/key-history.ts'
 import type { User } from '../../schemas/kinds/user.ts'
-import { readPinned } from '../continuity.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
 import { readPlaces } from '../delivery/received.ts'
 import type { Relayed } from '../delivery/relaying.ts'

@@ -1,7 +1,7 @@
 /** What a server that calls believes of who answers (protocol §5.4): nothing that was made for another conversation. */
 import assert from 'node:assert/strict'
 import { generateKeyPair, recordKeyOf, signerOf } from '../../objects/seals/keys.ts'
-import { domainKeyOf } from '../../routing/domain-key.ts'
+import { domainKeyOf } from '../../routing/dns/domain-keys.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import { type Domain, parseDomain } from '../../schemas/text/names.ts'

@@ -1,7 +1,7 @@
 /** Reaching a recipient's devices: whom it asks for contacts, how often, and whom it finds. */
 import assert from 'node:assert/strict'
-import type { LookupOutcome } from '../../routing/lookup.ts'
-import type { Peer } from '../../routing/peer.ts'
+import type { Peer } from '../../routing/connect/peer.ts'
+import type { LookupOutcome } from '../../routing/lookup/lookup.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Address, parseAddress, parseDomain } from '../../schemas/text/names.ts'

@@ -1,6 +1,6 @@
 /** What a listening device takes directly (protocol §5.8): no more than its home would. */
 import assert from 'node:assert/strict'
-import { domainKeyOf } from '../../routing/domain-key.ts'
+import { domainKeyOf } from '../../routing/dns/domain-keys.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { parseAddress, parseDomain } from '../../schemas/text/names.ts'

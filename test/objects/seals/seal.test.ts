@@ -9,7 +9,7 @@ import {
   verifyOldSeal,
   verifySeal,
 } from '../../../objects/seals/seal.ts'
-import { domainKeyOf } from '../../../routing/domain-key.ts'
+import { domainKeyOf } from '../../../routing/dns/domain-keys.ts'
 import { canonicalText } from '../../../schemas/canonical.ts'
 import { type FailureCode, FmtpError } from '../../../schemas/failures.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
