@@ -8,7 +8,7 @@ import { describe } from '../objects/store/new-version.ts'
 import type { Unsealed } from '../schemas/object.ts'
 import { parseAddress } from '../schemas/text/names.ts'
 import { islandConfig, type LoadedConfig, loadConfig } from '../server/config/load.ts'
-import { type Core, openCore } from '../server/core.ts'
+import { type Core, openCore } from '../server/core/core.ts'
 
 export const author = parseAddress('edgar@localhost')
 const inGroup = 500

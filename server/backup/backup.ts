@@ -9,8 +9,8 @@ import type { Snapshot } from '../../objects/store/engine/database.ts'
 import { writeStore } from '../../objects/store/engine/leveldb.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
-import type { ActionPorts } from '../control/action.ts'
-import type { Core } from '../core.ts'
+import type { Core } from '../core/core.ts'
+import type { ActionPorts } from '../operator/action.ts'
 import { copyFile, listFiles, makeDraftFolder, sumFile, syncFile, syncFolders } from './files.ts'
 import {
   configName,

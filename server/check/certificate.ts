@@ -8,7 +8,7 @@ import { rootCertificates, type TLSSocket } from 'node:tls'
 import { hostPort } from '../../routing/connect/round-trips.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import type { HealthResult, Place } from '../control/health-actions.ts'
+import type { HealthResult, Place } from '../operator/health.ts'
 import { fail, ok, reasonOf, skip, type Verdict, warn } from './finding.ts'
 import { reachable } from './round-trip.ts'
 

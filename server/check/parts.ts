@@ -1,7 +1,7 @@
 /** What checks are made with. */
 import type { Clock } from '../../objects/clock.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import type { HealthResult } from '../control/health-actions.ts'
+import type { HealthResult } from '../operator/health.ts'
 
 /** Asks the running server; `undefined`: none listens. @throws {FmtpError} of the action */
 export type AskServer = (

@@ -14,7 +14,7 @@ import type { Resolver } from '../../routing/dns/resolver.ts'
 import { createNote } from '../../routing/ladder.ts'
 import { exchangeDatagrams } from '../../routing/lookup/datagram.ts'
 import type { Domain } from '../../schemas/text/names.ts'
-import type { HealthResult } from '../control/health-actions.ts'
+import type { HealthResult } from '../operator/health.ts'
 import { askForServer, type CallPlace, type CallPorts, callAsGuest, requireSealed } from './call.ts'
 import { fail, ok, reasonOf, skip, type Verdict, warn } from './finding.ts'
 

@@ -5,7 +5,7 @@ import { findCanonicalIp } from '../../routing/ip.ts'
 import { limits } from '../../schemas/limits.ts'
 import { findEndpoint } from '../../schemas/text/formats.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import type { HealthResult, ParentHealth, StoreHealthResult } from '../control/health-actions.ts'
+import type { HealthResult, ParentHealth, StoreHealthResult } from '../operator/health.ts'
 import { fail, ok, skip, type Verdict, warn } from './finding.ts'
 
 export type Software = HealthResult['software']

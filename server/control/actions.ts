@@ -5,16 +5,16 @@
 
 import { FmtpError } from '../../schemas/failures.ts'
 import { backUp } from '../backup/backup.ts'
-import type { Core } from '../core.ts'
-import type { LimitReport } from '../delivery/refusals.ts'
-import type { RunningRoutes } from '../tracer.ts'
+import type { Core } from '../core/core.ts'
+import type { LimitReport } from '../limits/refusals.ts'
+import type { ControlActions } from '../operator/action.ts'
+import { healthActions, type RunningHealth } from '../operator/health.ts'
+import { keyActions } from '../operator/keys.ts'
+import { queueActions, type WakeDomain } from '../operator/queue.ts'
+import { traceActions } from '../operator/trace.ts'
+import type { RunningRoutes } from '../operator/tracer.ts'
+import { type UsersPorts, userActions } from '../operator/users.ts'
 import { verifyStore } from '../verify/verify.ts'
-import type { ControlActions } from './action.ts'
-import { healthActions, type RunningHealth } from './health-actions.ts'
-import { keyActions } from './key-actions.ts'
-import { queueActions, type WakeDomain } from './queue-actions.ts'
-import { traceActions } from './trace-action.ts'
-import { type UsersPorts, userActions } from './user-actions.ts'
 
 /** What a running server counts, since it started. */
 export interface StatsResult {

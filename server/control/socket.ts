@@ -6,7 +6,7 @@
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
-import { type ControlActions, type Progress, requireAction } from './action.ts'
+import { type ControlActions, type Progress, requireAction } from '../operator/action.ts'
 import { clearControlPath, controlPath } from './socket-path.ts'
 
 const lineBytes = 64 * 1024

@@ -6,9 +6,9 @@ import type { Store } from '../../objects/store/store.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import type { Said } from './deliver.ts'
+import { type Placed, rowWrite, settledBy, withSettled } from './delivery-rows.ts'
 import type { DeliveryRow, Sort, Trying } from './outbox.ts'
 import { Retries, type RetriesPorts, type Retry } from './retries.ts'
-import { type Placed, rowWrite, settledBy, withSettled } from './states.ts'
 
 /** An entry, and what is kept of it where it was put off before. */
 export interface Work extends NumberedEntry {

@@ -39,12 +39,12 @@ import {
   ownerOf,
 } from '../../schemas/text/names.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { followOn, readHandedOn } from './handed-on.ts'
-import type { HearReport } from './hearing.ts'
-import { type Judgement, judge } from './judge.ts'
-import type { Passage, Passing } from './passage.ts'
-import { nameOf, type Standing } from './standing.ts'
-import { type Coming, type TakingPorts, take } from './taking.ts'
+import { nameOf, type Standing } from '../accounts/principal.ts'
+import { followOn, readHandedOn } from './recipients/forwarded-versions.ts'
+import { type Judgement, judge } from './recipients/judge.ts'
+import { type Coming, type TakingPorts, take } from './recipients/local-delivery.ts'
+import type { Passage, Passing } from './recipients/relay-policy.ts'
+import type { HearReport } from './recipients/relay-report.ts'
 
 export interface AdmitPorts extends TakingPorts {
   readonly kinds: Kinds

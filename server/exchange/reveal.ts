@@ -27,13 +27,13 @@ import {
 } from '../../schemas/text/names.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
 import type { Accounts } from '../accounts/accounts.ts'
-import { readResults } from '../delivery/results.ts'
-import { absent, type BlobAsking, type BlobReveal, type SoughtBlob } from './blob-reveal.ts'
-import { createLists } from './lists.ts'
-import type { FindContacts } from './own-contacts.ts'
-import type { Pull } from './pull.ts'
-import type { Standing } from './standing.ts'
-import type { FindView } from './views.ts'
+import type { Standing } from '../accounts/principal.ts'
+import { absent, type BlobAsking, type BlobReveal, type SoughtBlob } from '../blobs/give-piece.ts'
+import { readResults } from '../delivery/status/results.ts'
+import { createLists } from './reading/lists.ts'
+import type { Pull } from './reading/outbox-resend.ts'
+import type { FindContacts } from './reading/own-contacts.ts'
+import type { FindView } from './reading/views.ts'
 
 export interface RevealPorts {
   readonly store: Store

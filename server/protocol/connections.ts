@@ -3,7 +3,7 @@ import type { Peer, Peers } from '../../routing/connect/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/text/names.ts'
-import { hostOf } from '../delivery/rates.ts'
+import { hostOf } from '../limits/rates.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {

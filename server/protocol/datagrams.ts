@@ -11,8 +11,8 @@ import { type Name, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import { encodeAnswer, findFrame } from '../../wire/datagram.ts'
 import { type Answer, failureAnswer } from '../../wire/pairing.ts'
-import { networkOf } from '../delivery/rates.ts'
 import type { Reveal } from '../exchange/reveal.ts'
+import { networkOf } from '../limits/rates.ts'
 
 export interface DatagramsPorts {
   readonly clock: Clock

@@ -8,7 +8,7 @@ import { type Address, type Domain, isAddressName, type Name } from '../../schem
 import type { Channel } from '../../wire/channel.ts'
 import { findProofKid, isProvenBy } from '../../wire/hello.ts'
 import type { Accounts } from '../accounts/accounts.ts'
-import type { Standing } from '../exchange/standing.ts'
+import type { Standing } from '../accounts/principal.ts'
 import { proveName } from './prove.ts'
 
 export interface LoginPorts {

@@ -20,10 +20,10 @@ import {
   type Reply,
   type RequestQuery,
 } from '../../wire/pairing.ts'
-import { nameOf, type Standing } from '../exchange/standing.ts'
-import { Desk, type DeskPorts, requireStanding } from './desk.ts'
-import { type Call, Introduction, type IntroductionPorts } from './introduction.ts'
-import { Liveness, type LivenessOptions } from './liveness.ts'
+import { nameOf, type Standing } from '../accounts/principal.ts'
+import { Desk, type DeskPorts, requireStanding } from './dispatch.ts'
+import { type Call, Introduction, type IntroductionPorts } from './handshake.ts'
+import { Liveness, type LivenessOptions } from './keepalive.ts'
 
 export interface SessionPorts extends IntroductionPorts, DeskPorts {
   readonly frameBytes: number

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Endpoint } from '../../schemas/text/formats.ts'
 import type { Channel } from '../../wire/channel.ts'
-import type { LivenessOptions } from '../protocol/liveness.ts'
+import type { LivenessOptions } from '../protocol/keepalive.ts'
 import { type Listener, takenError } from './tcp.ts'
 import { serveWebSockets } from './websocket.ts'
 

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Channel } from '../../wire/channel.ts'
 import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
-import type { LivenessOptions } from '../protocol/liveness.ts'
+import type { LivenessOptions } from '../protocol/keepalive.ts'
 
 /** The WebSocket subprotocol of FMTP. */
 export const subprotocol = 'fmtp.1'

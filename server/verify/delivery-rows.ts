@@ -4,8 +4,8 @@ import { findRow } from '../../objects/store/row.ts'
 import { readPinned } from '../../routing/dns/key-history.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { type DeliveryRow, listOfRow, noEntry, type OutboxEntry, sorts } from '../delivery/outbox.ts'
-import { readPlaces } from '../delivery/received.ts'
-import type { Relayed } from '../delivery/relaying.ts'
+import type { Relayed } from '../delivery/relay.ts'
+import { readPlaces } from '../delivery/resync/received.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const mendedMost = 10_000

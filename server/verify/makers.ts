@@ -3,7 +3,7 @@ import { keyOf } from '../../objects/store/layout.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { type Address, type Domain, makeObjectId, type Name } from '../../schemas/text/names.ts'
 import { viewWrite } from '../accounts/user-view.ts'
-import type { Core } from '../core.ts'
+import type { Core } from '../core/core.ts'
 import type { Makers } from './sight.ts'
 
 export type MakersPorts = Pick<Core, 'accounts' | 'store' | 'clock' | 'domains'>

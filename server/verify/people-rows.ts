@@ -11,7 +11,7 @@ import { readJws, type Verifier } from '../../wire/jws.ts'
 import type { AccountRecord } from '../accounts/credentials.ts'
 import type { GoneRecord } from '../accounts/leavers.ts'
 import { listedDomains } from '../accounts/listed-domains.ts'
-import { readStrangers } from '../exchange/first-recipients.ts'
+import { readStrangers } from '../exchange/recipients/new-recipients.ts'
 import { areWhole, isWhole, partsOf, type Sight } from './sight.ts'
 
 const sha256Chars = 43

@@ -10,8 +10,8 @@ import type { Write } from '../../objects/store/engine/write.ts'
 import { keyOf } from '../../objects/store/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import type { ActionPorts } from '../control/action.ts'
-import { type Core, openCore } from '../core.ts'
+import { type Core, openCore } from '../core/core.ts'
+import type { ActionPorts } from '../operator/action.ts'
 import { type VerifyResult, verifyStore } from './verify.ts'
 
 export interface RepairResult extends VerifyResult {

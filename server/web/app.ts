@@ -12,9 +12,9 @@ import {
   parseObjectId,
 } from '../../schemas/text/names.ts'
 import type { Accounts } from '../accounts/accounts.ts'
+import type { Shelf } from '../blobs/user-blobs.ts'
+import type { Log } from '../core/log.ts'
 import type { Reveal } from '../exchange/reveal.ts'
-import type { Shelf } from '../exchange/shelf.ts'
-import type { Log } from '../log.ts'
 import { routeBlobs } from './blobs.ts'
 import { loginPage } from './login-page.ts'
 

@@ -10,7 +10,7 @@ import { limits } from '../../schemas/limits.ts'
 import type { Address, ObjectId } from '../../schemas/text/names.ts'
 import { readHttpProof } from '../../wire/http-proof.ts'
 import type { Accounts } from '../accounts/accounts.ts'
-import type { Asker, FoundBlob, Shelf } from '../exchange/shelf.ts'
+import type { Asker, FoundBlob, Shelf } from '../blobs/user-blobs.ts'
 
 export interface BlobRoutesPorts {
   readonly shelf: Shelf

@@ -15,7 +15,7 @@ import type { Message } from '../../schemas/kinds/message.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
 import type { Name } from '../../schemas/text/names.ts'
-import { openCore } from '../../server/core.ts'
+import { openCore } from '../../server/core/core.ts'
 import { repair } from '../../server/verify/repair.ts'
 import { verifyStore } from '../../server/verify/verify.ts'
 import {

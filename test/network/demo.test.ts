@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseConversation } from '../../server/cli/conversation.ts'
-import { Stage } from '../../server/cli/stage.ts'
+import { parseConversation } from '../../server/demo/conversation.ts'
+import { Stage } from '../../server/demo/stage.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const conversation = (name: string): string => readFileSync(join(root, 'test/conversations', name), 'utf8')

@@ -1,7 +1,7 @@
 /** Keys that DNSSEC vouches for (protocol §7.1): told in every trail, and required where the operator says so. */
 import assert from 'node:assert/strict'
 import type { Connection } from '../../client/connection.ts'
-import { openCore } from '../../server/core.ts'
+import { openCore } from '../../server/core/core.ts'
 import { assertCode } from '../support/conditions.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'

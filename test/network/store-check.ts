@@ -5,7 +5,7 @@
 import { lastPart, rangeOf } from '../../objects/store/layout.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { loadConfig } from '../../server/config/load.ts'
-import { openCore } from '../../server/core.ts'
+import { openCore } from '../../server/core/core.ts'
 import { verifyStore } from '../../server/verify/verify.ts'
 
 /** An object that a client sent, and the version that its home acknowledged. */

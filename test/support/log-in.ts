@@ -4,7 +4,7 @@ import { dialOrigin } from '../../client/dial.ts'
 import type { LoginLink } from '../../client/link.ts'
 import { generateKeyPair, type KeyPair, signerOf } from '../../objects/seals/keys.ts'
 import { type Address, domainOf } from '../../schemas/text/names.ts'
-import { pinnedTo, randomNonce } from '../../server/cli/connect.ts'
+import { pinnedTo, randomNonce } from '../../server/cli/people/connect.ts'
 
 export type Watching = Pick<ConnectOptions, 'onDescribe' | 'onClose'>
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
-import type { StateResult } from '../../server/delivery/results.ts'
+import type { StateResult } from '../../server/delivery/status/results.ts'
 import type { LogRecord } from './network.ts'
 
 /** A user at a server whose log can be read. */

@@ -5,7 +5,7 @@
 import { connect, type Server as Listener } from 'node:net'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { loadConfig } from '../../server/config/load.ts'
-import { createLog } from '../../server/log.ts'
+import { createLog } from '../../server/core/log.ts'
 import { startServer } from '../../server/server.ts'
 import { MovableClock } from './clock.ts'
 import type { Order, Ready } from './process.ts'

@@ -1,9 +1,9 @@
 /**
- * The name server of `hosts.ts`, as a process: the zone of `routing/zone.ts` twice, as the world sees it and as those behind
+ * The name server of `hosts.ts`, as a process: the zone of `server/demo/name-server.ts` twice, as the world sees it and as those behind
  * the wall do: `zone-process.js OUTSIDE-ADDRESS INSIDE-ADDRESS LATE-MS`. Records and faults come from the parent.
  */
-import { serveZone, type ZoneFault } from '../../routing/zone.ts'
-import type { ZoneType } from '../../routing/zone-text.ts'
+import { serveZone, type ZoneFault } from '../../server/demo/name-server.ts'
+import type { ZoneType } from '../../server/demo/zone-text.ts'
 
 export type View = 'outside' | 'inside'
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { createResolver } from '../../../routing/dns/client.ts'
 import { findHosts, type HostStep, orderByPreference, orderByWeight } from '../../../routing/dns/hosts.ts'
 import type { Resolver } from '../../../routing/dns/resolver.ts'
-import { serveZone, type Zone } from '../../../routing/zone.ts'
-import { parseZone } from '../../../routing/zone-text.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
+import { serveZone, type Zone } from '../../../server/demo/name-server.ts'
+import { parseZone } from '../../../server/demo/zone-text.ts'
 
 /** Numbers from 0 to below 1 that look random and are the same each time. */
 function createRandom(seed: number): () => number {

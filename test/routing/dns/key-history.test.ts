@@ -12,7 +12,7 @@ import {
   readPinned,
 } from '../../../routing/dns/key-history.ts'
 import { limits } from '../../../schemas/limits.ts'
-import { openCore } from '../../../server/core.ts'
+import { openCore } from '../../../server/core/core.ts'
 import { verifyStore } from '../../../server/verify/verify.ts'
 import { MovableClock } from '../../support/clock.ts'
 import { waitUntil } from '../../support/conditions.ts'

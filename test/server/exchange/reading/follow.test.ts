@@ -1,0 +1,122 @@
+/** Following a list (docs/architecture.md): by hints, which may come at any moment, and without them now and then. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { systemClock } from '../../../../objects/clock.ts'
+import { Database } from '../../../../objects/store/engine/database.ts'
+import { createHints, type Hints } from '../../../../objects/store/hints.ts'
+import { listOf } from '../../../../objects/store/layout.ts'
+import { Store } from '../../../../objects/store/store.ts'
+import { follow } from '../../../../server/exchange/reading/follow.ts'
+import { MovableClock } from '../../../support/clock.ts'
+import { waitUntil } from '../../../support/conditions.ts'
+
+const list = listOf.box('edgar@poe.net')
+const followMs = 60_000
+
+describe('follow', () => {
+  let folder: string
+  let database: Database
+  let hints: Hints
+  let isHinting: boolean
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'fmtp-follow-'))
+    hints = createHints()
+    isHinting = true
+    database = await Database.open(
+      folder,
+      lists => isHinting && hints.notify(lists),
+      () => 'epoch',
+    )
+  })
+
+  afterEach(async () => {
+    await database[Symbol.asyncDispose]()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const append = (): Promise<boolean[]> => database.commit([{ appends: [{ list, value: '{}', bytes: 1 }] }])
+
+  /** Follows until `stop`, and notes up to where it has read. */
+  function start(onRead: () => Promise<void> = async () => undefined) {
+    const clock = new MovableClock()
+    const stopping = new AbortController()
+    const read: number[] = []
+    const ports = { store: new Store(database), hints, clock, followMs }
+    const done = follow(list, 0, ports, stopping.signal, async () => {
+      const { number } = database.head(list)
+      read.push(number)
+      await onRead()
+      return number
+    })
+    const stop = async (): Promise<void> => {
+      stopping.abort()
+      await done
+      await waitUntil('nobody sleeps', () => clock.sleepers === 0)
+    }
+    return { clock, read, stop, done }
+  }
+
+  it('reads on with each hint, and ends with its signal', async () => {
+    const { read, stop } = start()
+    for (const number of [1, 2, 3]) {
+      await append()
+      await waitUntil(`it has read ${number}`, () => read.at(-1) === number)
+    }
+    await stop()
+    await append()
+    assert.deepEqual(read, [1, 2, 3])
+  })
+
+  it('does not miss what comes while it reads', async () => {
+    let isFirst = true
+    const { read, stop } = start(async () => {
+      if (isFirst) {
+        isFirst = false
+        await append()
+      }
+    })
+    await append()
+    await waitUntil('it has read both', () => read.at(-1) === 2)
+    await stop()
+  })
+
+  it('finds without a hint what has come, again and again', async () => {
+    const { clock, read, stop } = start()
+    isHinting = false
+    for (const number of [1, 2]) {
+      await append()
+      assert.equal(read.length, number - 1)
+      await waitUntil('it sleeps', () => clock.sleepers === 1)
+      clock.advance(followMs)
+      await waitUntil(`it has read ${number}`, () => read.at(-1) === number)
+    }
+    await stop()
+  })
+
+  it('ends with an error of its reader, and then sleeps no longer than once', async () => {
+    const { clock, done } = start(() => Promise.reject(new Error('no')))
+    await append()
+    await assert.rejects(done, /no/)
+    clock.advance(followMs)
+    await turn()
+    assert.equal(clock.sleepers, 0)
+  })
+})
+
+describe('the clock of the machine', () => {
+  it('wakes a sleeper in time, or when its signal says so', async () => {
+    const startMs = performance.now()
+    await systemClock.sleep(30)
+    assert.ok(performance.now() - startMs >= 28)
+    const waking = new AbortController()
+    const sleeping = systemClock.sleep(60_000, waking.signal)
+    waking.abort()
+    await sleeping
+    await systemClock.sleep(60_000, waking.signal)
+    assert.ok(performance.now() - startMs < 10_000)
+  })
+})
