@@ -11,13 +11,11 @@ import type { Store } from '../../objects/store/store.ts'
 import { isNewer } from '../../objects/version.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { singleKinds } from '../../schemas/kinds/kinds.ts'
-import type { User } from '../../schemas/kinds/user.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Name, ObjectId } from '../../schemas/text/names.ts'
 import type { Note } from '../ladder.ts'
 import { keepAbsent, keepFetched } from './found-cache.ts'
-import type { Lookup } from './lookup.ts'
 
 export interface KeepingPorts {
   readonly store: Store
@@ -45,8 +43,11 @@ export interface Keeping {
   lose(id: ObjectId, note: Note): Promise<'absent'>
 }
 
-/** `find` looks up the keys of an owner. */
-export function createKeeping(ports: KeepingPorts, find: Lookup): Keeping {
+/** `findKeys` looks up the thumbprints of the keys that an owner has now; none where they can not be had. */
+export function createKeeping(
+  ports: KeepingPorts,
+  findKeys: (owner: Name) => Promise<readonly string[]>,
+): Keeping {
   const { store, clock } = ports
 
   /** Its home's word counts, also where it can not be kept. */
@@ -104,9 +105,8 @@ export function createKeeping(ports: KeepingPorts, find: Lookup): Keeping {
     if (singleKinds.has(object.kind)) return undefined
     const old = await verifyOldSeal(object, clock.now())
     if (old === undefined) return undefined
-    const owner = await find({ address: object.owner as Name }, { isFresh: true })
-    const hasKey = owner.outcome === 'found' && (owner.object as User).keys?.includes(old.thumbprint) === true
-    return hasKey ? old : undefined
+    const keys = await findKeys(object.owner as Name)
+    return keys.includes(old.thumbprint) ? old : undefined
   }
 
   return { keep, lose }

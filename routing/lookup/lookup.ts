@@ -128,7 +128,10 @@ export function createLookup(ports: LookupPorts): Lookup {
   const asked = new Map<string, Promise<FmtpObject | 'absent'>>()
   /** The same by datagrams; `undefined` where these gave nothing. */
   const quickly = new Map<string, Promise<FmtpObject | undefined>>()
-  const { keep, lose } = createKeeping(ports, (sought, options) => find(sought, options))
+  const { keep, lose } = createKeeping(ports, async owner => {
+    const found = await find({ address: owner }, { isFresh: true })
+    return found.outcome === 'found' ? ((found.object as User).keys ?? []) : []
+  })
   const refreshes = new Set<ObjectId>()
   /** Unix ms at which a refresh failed. */
   const failures = new Map<ObjectId, number>()
