@@ -3,9 +3,9 @@
  * down the others, and how long one message for a thousand people takes. Domains that are gone refuse, or never answer.
  */
 import { join } from 'node:path'
-import { Database } from '../objects/store/engine/database.ts'
 import { createHints } from '../objects/store/hints.ts'
 import { rangeOf } from '../objects/store/layout.ts'
+import { openDatabase } from '../objects/store/open.ts'
 import { Store } from '../objects/store/store.ts'
 import { type Address, parseAddress } from '../schemas/text/names.ts'
 import { Arrivals, followBox, publish, type Sender, sendAll } from './arrivals.ts'
@@ -154,7 +154,7 @@ async function checkStored({ folder }: Federation, id: string): Promise<void> {
   let boxes = 0
   for (let at = 0; at < processes; at++) {
     const hints = createHints()
-    await using database = await Database.open(
+    await using database = await openDatabase(
       join(folder, `many${at}.data`),
       lists => hints.notify(lists),
       () => '',

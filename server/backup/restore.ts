@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
-import { Database } from '../../objects/store/engine/database.ts'
 import { keyOf } from '../../objects/store/layout.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { syncFolder } from '../accounts/key-file.ts'
 import { loadConfig } from '../config/load.ts'
@@ -119,7 +119,7 @@ async function checkStore(
   { records, createdAt }: Manifest,
   { onProgress, signal }: ActionPorts,
 ): Promise<void> {
-  await using database = await Database.open(
+  await using database = await openDatabase(
     draft,
     () => undefined,
     () => '',

@@ -5,9 +5,10 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../../objects/clock.ts'
 import { damageAdvice } from '../../objects/store/engine/damage.ts'
-import { Database, type StoreOptions } from '../../objects/store/engine/database.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
 import { reasonOf } from '../../objects/store/engine/leveldb.ts'
 import { createHints, type Hints } from '../../objects/store/hints.ts'
+import { openDatabase, type StoreOptions } from '../../objects/store/open.ts'
 import { Store } from '../../objects/store/store.ts'
 import { createResolver, systemServers } from '../../routing/dns/client.ts'
 import type { Resolver } from '../../routing/dns/resolver.ts'
@@ -56,7 +57,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
   try {
     const hints = createHints()
     const database = closing.use(
-      await Database.open(
+      await openDatabase(
         config.data,
         lists => hints.notify(lists),
         () => randomBytes(4).toString('hex'),

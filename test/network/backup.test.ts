@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
-import { Database } from '../../objects/store/engine/database.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { runAction } from '../../server/control/client.ts'
 import type { ActionPorts } from '../../server/operator/action.ts'
@@ -84,7 +84,7 @@ describe('backup', () => {
       await server.ready()
       await server.end('SIGTERM')
     }
-    await using database = await Database.open(
+    await using database = await openDatabase(
       join(folder, 'server.data'),
       () => undefined,
       () => '',

@@ -5,8 +5,8 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
-import { Database } from '../../objects/store/engine/database.ts'
 import { keyOf } from '../../objects/store/layout.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { limits } from '../../schemas/limits.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { restore } from '../../server/backup/restore.ts'
@@ -340,7 +340,7 @@ describe('delivery from both ends', () => {
     before.end.close()
     await network.stop('lenore.org')
     {
-      await using database = await Database.open(
+      await using database = await openDatabase(
         lenore.config.data,
         () => undefined,
         () => '',

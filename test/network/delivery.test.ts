@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
 import { sealObject } from '../../objects/seals/seal.ts'
-import { Database } from '../../objects/store/engine/database.ts'
 import { keyOf } from '../../objects/store/layout.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { handDomain, handUser } from '../support/hand.ts'
@@ -46,7 +46,7 @@ describe('delivery', () => {
     await enrol(await network.serve('lenore.org'), 'lost@lenore.org')
     await network.stop('lenore.org')
     const { folder } = network.site('lenore.org')
-    const database = await Database.open(
+    const database = await openDatabase(
       join(folder, 'data'),
       () => undefined,
       () => '',

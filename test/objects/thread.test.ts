@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { sealObject, type VerifiedObject } from '../../objects/seals/seal.ts'
-import { Database } from '../../objects/store/engine/database.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/store/layout.ts'
 import { describe as describeObject } from '../../objects/store/new-version.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { Store } from '../../objects/store/store.ts'
 import { findPlace } from '../../objects/thread.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
@@ -44,7 +45,7 @@ describe('a thread', () => {
   })
 
   function openStore(path: string): Promise<Database> {
-    return Database.open(
+    return openDatabase(
       path,
       () => undefined,
       () => 'epoch',

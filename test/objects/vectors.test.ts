@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sealObject, type VerifiedObject } from '../../objects/seals/seal.ts'
-import { Database } from '../../objects/store/engine/database.ts'
 import { listOf } from '../../objects/store/layout.ts'
 import { describe as describeObject } from '../../objects/store/new-version.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { Store } from '../../objects/store/store.ts'
 import { findPlace } from '../../objects/thread.ts'
 import { decideSuccession } from '../../objects/version.ts'
@@ -54,7 +54,7 @@ describe('vectors', () => {
     it(`of threads: ${each.name}`, async () => {
       const folder = mkdtempSync(join(tmpdir(), 'fmtp-vectors-'))
       try {
-        await using database = await Database.open(
+        await using database = await openDatabase(
           folder,
           () => undefined,
           () => 'epoch',

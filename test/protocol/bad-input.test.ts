@@ -8,8 +8,8 @@ import { connect } from 'node:net'
 import { issueCredential } from '../../objects/seals/credential.ts'
 import { generateKeyPair, signerOf } from '../../objects/seals/keys.ts'
 import { sealObject } from '../../objects/seals/seal.ts'
-import { Database } from '../../objects/store/engine/database.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import type { FailureCode } from '../../schemas/failures.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
@@ -486,7 +486,7 @@ describe('bad input', () => {
       const person = await second.enrol('raven@raven.example')
       assert.equal(await second.stop(), 0)
       // Nothing revokes yet but the hand of the operator, in the store.
-      const database = await Database.open(
+      const database = await openDatabase(
         `${second.folder}/data`,
         () => undefined,
         () => '',
@@ -752,7 +752,7 @@ describe('bad input', () => {
 
     it('the store holds what was taken, and nothing else', async () => {
       assert.equal(await lenore.stop(), 0)
-      const database = await Database.open(
+      const database = await openDatabase(
         `${lenore.folder}/data`,
         () => undefined,
         () => '',

@@ -7,9 +7,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Database } from '../../objects/store/engine/database.ts'
+import type { Database } from '../../objects/store/engine/database.ts'
 import { createHints } from '../../objects/store/hints.ts'
 import { keyOf, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 import { Store } from '../../objects/store/store.ts'
 import type { Peer } from '../../routing/connect/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
@@ -65,7 +66,7 @@ export class CourierRig implements AsyncDisposable {
   static async start(): Promise<CourierRig> {
     const folder = mkdtempSync(join(tmpdir(), 'fmtp-courier-'))
     const hints = createHints()
-    const database = await Database.open(
+    const database = await openDatabase(
       folder,
       lists => hints.notify(lists),
       () => 'epoch',

@@ -4,10 +4,10 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Database } from '../../objects/store/engine/database.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 
 const folder = process.argv[2] ?? ''
-await Database.open(
+await openDatabase(
   folder,
   () => undefined,
   () => 'epoch',

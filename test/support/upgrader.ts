@@ -1,7 +1,7 @@
 /** A process that opens a data folder, upgrades its store, and says how far it is: to be killed at any moment. */
-import { Database } from '../../objects/store/engine/database.ts'
+import { openDatabase } from '../../objects/store/open.ts'
 
-const database = await Database.open(
+const database = await openDatabase(
   process.argv[2] ?? '',
   () => undefined,
   () => 'epoch',

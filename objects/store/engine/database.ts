@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { FmtpError, toFmtpError } from '../../../schemas/failures.ts'
 import { entriesAfter, keyOf, type ListName, lastPart, type Range } from '../layout.ts'
-import { isUpgradable, storeVersion, type UpgradeProgress, upgrade } from '../upgrade/upgrade.ts'
 import { readDamage, requireCurrent } from './damage.ts'
 import { type Disk, GroupBatch } from './group-commit.ts'
 import {
@@ -39,12 +38,17 @@ export interface Snapshot extends AsyncDisposable {
   get(key: string): string | undefined
 }
 
-/** How a store is opened, and what happens to it, for who logs it. */
-export interface StoreOptions {
-  /** True: an older one is opened as it is, by who only copies it. */
-  readonly keepsVersion?: boolean
-  /** It is of an older version, and is brought to the present one. */
-  onUpgrade?(progress: UpgradeProgress): void
+/** The layouts of rows that are known here. */
+export interface Versions {
+  /** The one that is written and read. */
+  readonly current: string
+  /** True for an older one that `upgrade` brings to the current one. */
+  isUpgradable(version: string): boolean
+  upgrade(database: Database): Promise<void>
+}
+
+/** What happens to a store, for who logs it. */
+export interface DatabaseWatch {
   /** A batch was not written: nothing is, until the store was opened again. */
   onFailed?(cause: unknown): void
   /** It takes writes again. */
@@ -59,9 +63,14 @@ export interface Reopened {
   readonly damage: readonly string[]
 }
 
-interface Opening {
+export interface DatabaseOptions {
+  /** Called after each commit with the lists that grew. */
   readonly onAppended: (lists: ReadonlySet<ListName>) => void
-  readonly watch: StoreOptions
+  readonly newEpoch: () => string
+  readonly versions: Versions
+  /** True: an older one is opened as it is, by who only copies it. */
+  readonly keepsVersion?: boolean
+  readonly watch?: DatabaseWatch
 }
 
 interface Waiting {
@@ -101,7 +110,7 @@ export class Database implements AsyncDisposable {
   /** Heads that were read or written: this process is the only one that moves them. */
   #memory = new Memory()
   readonly #closing = new AbortController()
-  readonly #watch: StoreOptions
+  readonly #watch: DatabaseWatch
   /** Set while nothing can be written. */
   #reopening: Promise<void> | undefined
   /** When a writer may try again, in ms. */
@@ -109,32 +118,23 @@ export class Database implements AsyncDisposable {
   /** How often it was opened. */
   #openings = 1
   #epoch = ''
-  #version = storeVersion
+  #version: string
   #damage: readonly string[] = []
 
-  private constructor(
-    folder: string,
-    lock: Engine,
-    { onAppended, watch }: Pick<Opening, 'onAppended' | 'watch'>,
-  ) {
+  private constructor(folder: string, lock: Engine, { onAppended, versions, watch = {} }: DatabaseOptions) {
     this.#folder = folder
     this.#lock = lock
     this.#watch = watch
+    this.#version = versions.current
     this.#onAppended = onAppended
     this.#level = createEngine(join(folder, 'store'))
   }
 
   /**
-   * Opens or makes the store of a data folder: `store/`, behind a lock of its own in `lock/`. `onAppended` is called after
-   * each commit with the lists that grew.
+   * Opens or makes the store of a data folder: `store/`, behind a lock of its own in `lock/`.
    * @throws {FmtpError} FMTP_STORE when another process has it, or its version is not known here
    */
-  static async open(
-    folder: string,
-    onAppended: (lists: ReadonlySet<ListName>) => void,
-    newEpoch: () => string,
-    watch: StoreOptions = {},
-  ): Promise<Database> {
+  static async open(folder: string, options: DatabaseOptions): Promise<Database> {
     const path = makeFolder(folder)
     if (openFolders.has(path)) throw new FmtpError('FMTP_STORE', `${path} is open in this process already`)
     openFolders.add(path)
@@ -144,10 +144,10 @@ export class Database implements AsyncDisposable {
       lock = await takeLock(makeFolder(join(path, 'lock')))
       requireCurrent(makeFolder(join(path, 'store')))
       removeProbe(path)
-      database = new Database(path, lock, { onAppended, watch })
+      database = new Database(path, lock, options)
       await database.#level.open()
       database.#damage = await readDamage(join(path, 'store'))
-      await database.#begin(newEpoch)
+      await database.#begin(options)
       return database
     } catch (cause) {
       if (database !== undefined) await database.#end()
@@ -158,21 +158,21 @@ export class Database implements AsyncDisposable {
     }
   }
 
-  async #begin(newEpoch: () => string): Promise<void> {
+  async #begin({ newEpoch, versions, keepsVersion = false }: DatabaseOptions): Promise<void> {
     const version = this.get(keyOf.meta('version'))
-    const isOld = version !== undefined && isUpgradable(version)
-    if (version !== undefined && version !== storeVersion && !isOld)
+    const isOld = version !== undefined && versions.isUpgradable(version)
+    if (version !== undefined && version !== versions.current && !isOld)
       throw new FmtpError(
         'FMTP_STORE',
-        `the store has version ${version}, this server knows ${storeVersion}: start the newer server that made it, or restore a backup`,
+        `the store has version ${version}, this server knows ${versions.current}: start the newer server that made it, or restore a backup`,
       )
-    if (isOld && this.#watch.keepsVersion === true) this.#version = version
-    else if (isOld) await upgrade(this, Date.now(), progress => this.#watch.onUpgrade?.(progress))
+    if (isOld && keepsVersion) this.#version = version
+    else if (isOld) await versions.upgrade(this)
     if (version === undefined) {
       await this.commit([
         {
           puts: [
-            [keyOf.meta('version'), storeVersion],
+            [keyOf.meta('version'), versions.current],
             [keyOf.meta('epoch'), newEpoch()],
           ],
         },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../../objects/clock.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { Store } from '../../../objects/store/store.ts'
 import { createResolver, systemServers } from '../../../routing/dns/client.ts'
 import { FmtpError, toFmtpError } from '../../../schemas/failures.ts'
@@ -105,7 +105,7 @@ export async function traceAsGuest(
   const named = dns.length > 0 ? dns : (config?.dns.servers ?? [])
   let done = 0
   try {
-    await using database = await Database.open(
+    await using database = await openDatabase(
       folder,
       () => undefined,
       () => 'trace',

@@ -11,9 +11,10 @@ import { systemClock } from '../../../objects/clock.ts'
 import { markNonce } from '../../../objects/mark.ts'
 import { sealObject, type VerifiedObject } from '../../../objects/seals/seal.ts'
 import { box } from '../../../objects/store/box.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
+import type { Database } from '../../../objects/store/engine/database.ts'
 import { keyOf, type ListName, listOf } from '../../../objects/store/layout.ts'
 import { describe as describeObject } from '../../../objects/store/new-version.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { isHeld, leaveBox, removeUnheld } from '../../../objects/store/removal.ts'
 import { Store } from '../../../objects/store/store.ts'
 import { keepFetched } from '../../../routing/lookup/found-cache.ts'
@@ -57,7 +58,7 @@ class Real {
   }
 
   static async open(folder: string): Promise<Real> {
-    const database = await openDatabase(folder)
+    const database = await openStore(folder)
     const puts = users.map(user => [keyOf.account(user), '{}'] as const)
     await database.commit([{ puts }])
     return new Real(folder, database)
@@ -65,13 +66,13 @@ class Real {
 
   async reopen(): Promise<void> {
     await this.database[Symbol.asyncDispose]()
-    this.database = await openDatabase(this.#folder)
+    this.database = await openStore(this.#folder)
     this.store = new Store(this.database)
   }
 }
 
-function openDatabase(folder: string): Promise<Database> {
-  return Database.open(
+function openStore(folder: string): Promise<Database> {
+  return openDatabase(
     folder,
     () => undefined,
     () => 'epoch',

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sealObject, type VerifiedObject } from '../../../objects/seals/seal.ts'
 import { box } from '../../../objects/store/box.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
+import type { Database } from '../../../objects/store/engine/database.ts'
 import { entriesAfter, keyOf, listOf, rangeOf } from '../../../objects/store/layout.ts'
 import { describe as describeObject } from '../../../objects/store/new-version.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { Store } from '../../../objects/store/store.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
 import { assertCode, waitUntil } from '../../support/conditions.ts'
@@ -30,7 +31,7 @@ describe('a damaged object', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-damaged-'))
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       () => undefined,
       () => 'epoch',
@@ -145,7 +146,7 @@ describe('a damaged object', () => {
     const boxed = keyOf.boxed(lost, first.object.id)
     await database.commit([{ puts: [entry, newest, boxed].map(key => [key, '{"id'] as const) }])
     await database[Symbol.asyncDispose]()
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       () => undefined,
       () => 'epoch',

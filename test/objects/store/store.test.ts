@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueCredential } from '../../../objects/seals/credential.ts'
 import { sealObject, type VerifiedObject } from '../../../objects/seals/seal.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
 import { listOf } from '../../../objects/store/layout.ts'
 import { describe as describeObject } from '../../../objects/store/new-version.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { type Before, Store } from '../../../objects/store/store.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
 import { type HandUser, handDomain, handMessage, handUser } from '../../support/hand.ts'
@@ -27,7 +27,7 @@ describe('store', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-store-'))
     store = new Store(
-      await Database.open(
+      await openDatabase(
         folder,
         () => undefined,
         () => 'epoch',

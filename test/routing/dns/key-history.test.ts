@@ -1,8 +1,8 @@
 /** The keys of other domains over time (protocol §7.1): a rotation is silent, a change of all keys at once is told, and stays told. */
 import assert from 'node:assert/strict'
 import { generateKeyPair } from '../../../objects/seals/keys.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
 import { keyOf, rangeOf } from '../../../objects/store/layout.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { domainKeyOf } from '../../../routing/dns/domain-keys.ts'
 import {
   acknowledgeKeys,
@@ -155,7 +155,7 @@ describe('the keys of another domain', () => {
     assert.deepEqual(await look(), [])
     for (const text of ['', '{}', '{"keys":[]}', '{"keys":[{"selector":"k"}]}', '{"keys":1}'])
       assert.deepEqual(await look(text), [keyOf.pinned('poe.net')], text)
-    await using database = await Database.open(
+    await using database = await openDatabase(
       lenore.config.data,
       () => undefined,
       () => 'epoch',

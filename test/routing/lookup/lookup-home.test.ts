@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { digestOf, sealObject } from '../../../objects/seals/seal.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
+import type { Database } from '../../../objects/store/engine/database.ts'
 import { keyOf } from '../../../objects/store/layout.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { Store } from '../../../objects/store/store.ts'
 import type { Peer } from '../../../routing/connect/peer.ts'
 import { domainKeyOf } from '../../../routing/dns/domain-keys.ts'
@@ -39,7 +40,7 @@ describe('lookup, by what the home answers', () => {
   beforeEach(async () => {
     hasRoom = true
     folder = mkdtempSync(join(tmpdir(), 'fmtp-lookup-'))
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       () => undefined,
       () => 'epoch',

@@ -16,8 +16,8 @@ import { join } from 'node:path'
 import { readCredential } from '../../../objects/seals/credential.ts'
 import { generateKeyPair } from '../../../objects/seals/keys.ts'
 import { sealObject } from '../../../objects/seals/seal.ts'
-import { Database } from '../../../objects/store/engine/database.ts'
 import { keyOf } from '../../../objects/store/layout.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { Store } from '../../../objects/store/store.ts'
 import type { User } from '../../../schemas/kinds/user.ts'
 import { limits } from '../../../schemas/limits.ts'
@@ -41,7 +41,7 @@ describe('accounts', () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-accounts-'))
     clock = new MovableClock()
     store = new Store(
-      await Database.open(
+      await openDatabase(
         join(folder, 'store'),
         () => undefined,
         () => 'epoch',

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Database } from '../../../objects/store/engine/database.ts'
+import type { Database } from '../../../objects/store/engine/database.ts'
 import type { Row } from '../../../objects/store/engine/leveldb.ts'
 import { keyOf, lastPart, listOf, rangeOf } from '../../../objects/store/layout.ts'
+import { openDatabase } from '../../../objects/store/open.ts'
 import { parseAddress } from '../../../schemas/text/names.ts'
 import { openCore } from '../../../server/core/core.ts'
 import type { ActionPorts } from '../../../server/operator/action.ts'
@@ -49,7 +50,7 @@ describe('verify', function () {
 
   describe('of a store that nobody has', () => {
     const open = (): Promise<Database> =>
-      Database.open(
+      openDatabase(
         home.config.data,
         () => undefined,
         () => 'epoch',

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { writeStore } from '../../../../objects/store/engine/leveldb.ts'
 import { entriesAfter, listOf, rangeOf } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 
 describe('Database.scan', () => {
   let folder: string
@@ -13,7 +14,7 @@ describe('Database.scan', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-scan-'))
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       () => undefined,
       () => 'epoch',
@@ -47,7 +48,7 @@ describe('Database.snapshot', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
   const open = (name: string): Promise<Database> =>
-    Database.open(
+    openDatabase(
       join(folder, name),
       () => undefined,
       () => 'epoch',

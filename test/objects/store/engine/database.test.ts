@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { GroupBatch } from '../../../../objects/store/engine/group-commit.ts'
 import type { Write } from '../../../../objects/store/engine/write.ts'
 import {
@@ -14,6 +14,7 @@ import {
   listOf,
   rangeOf,
 } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { assertCode } from '../../../support/conditions.ts'
 
 const box = listOf.box('edgar@poe.net')
@@ -27,7 +28,7 @@ describe('database', () => {
   let grown: ListName[][]
 
   const open = (): Promise<Database> =>
-    Database.open(
+    openDatabase(
       folder,
       lists => grown.push([...lists]),
       () => 'epoch1',

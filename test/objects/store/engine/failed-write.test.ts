@@ -7,9 +7,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { GroupBatch } from '../../../../objects/store/engine/group-commit.ts'
 import { keyOf, listOf, rangeOf } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { FmtpError } from '../../../../schemas/failures.ts'
 import { assertCode, waitUntil } from '../../../support/conditions.ts'
 
@@ -27,7 +28,7 @@ describe('a write that fails', () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-failed-'))
     told = []
     grown = []
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       lists => grown.push(...lists),
       () => 'epoch',

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Level } from 'level'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { isLocked } from '../../../../objects/store/engine/leveldb.ts'
 import { keyOf } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { assertCode, waitUntil } from '../../../support/conditions.ts'
 import { Command, ServerProcess } from '../../../support/fmtp-process.ts'
 
@@ -28,7 +29,7 @@ describe('lock', () => {
   let data: string
 
   const open = (path = data): Promise<Database> =>
-    Database.open(
+    openDatabase(
       path,
       () => undefined,
       () => 'epoch',

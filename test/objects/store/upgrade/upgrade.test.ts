@@ -9,9 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { believeStored, sealObject, type VerifiedObject } from '../../../../objects/seals/seal.ts'
 import { box, parseBoxed } from '../../../../objects/store/box.ts'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { keyOf, listOf } from '../../../../objects/store/layout.ts'
 import { describe as describeObject } from '../../../../objects/store/new-version.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { Store } from '../../../../objects/store/store.ts'
 import { keepFetched } from '../../../../routing/lookup/found-cache.ts'
 import type { Message } from '../../../../schemas/kinds/message.ts'
@@ -141,8 +142,8 @@ describe('a store of version 1', function () {
 
   afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-  async function open(name: string, options: Parameters<typeof Database.open>[3] = {}): Promise<Database> {
-    return Database.open(
+  async function open(name: string, options: Parameters<typeof openDatabase>[3] = {}): Promise<Database> {
+    return openDatabase(
       join(folder, name),
       () => undefined,
       () => 'epoch',

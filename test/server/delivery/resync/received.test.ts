@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { keyOf } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { limits } from '../../../../schemas/limits.ts'
 import { parseDomain } from '../../../../schemas/text/names.ts'
 import { Received, readPlaces } from '../../../../server/delivery/resync/received.ts'
@@ -24,7 +25,7 @@ describe('Received', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-received-'))
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       () => undefined,
       () => 'epoch',

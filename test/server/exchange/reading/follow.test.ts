@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { systemClock } from '../../../../objects/clock.ts'
-import { Database } from '../../../../objects/store/engine/database.ts'
+import type { Database } from '../../../../objects/store/engine/database.ts'
 import { createHints, type Hints } from '../../../../objects/store/hints.ts'
 import { listOf } from '../../../../objects/store/layout.ts'
+import { openDatabase } from '../../../../objects/store/open.ts'
 import { Store } from '../../../../objects/store/store.ts'
 import { follow } from '../../../../server/exchange/reading/follow.ts'
 import { MovableClock } from '../../../support/clock.ts'
@@ -26,7 +27,7 @@ describe('follow', () => {
     folder = mkdtempSync(join(tmpdir(), 'fmtp-follow-'))
     hints = createHints()
     isHinting = true
-    database = await Database.open(
+    database = await openDatabase(
       folder,
       lists => isHinting && hints.notify(lists),
       () => 'epoch',
