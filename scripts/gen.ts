@@ -5,8 +5,12 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { exampleConfig } from '../server/config/example.ts'
+import { arrowsConfig } from './arrows.ts'
 
-const files: readonly (readonly [path: string, text: string])[] = [['fmtp.conf.example', exampleConfig()]]
+const files: readonly (readonly [path: string, text: string])[] = [
+  ['fmtp.conf.example', exampleConfig()],
+  ['biome.arrows.json', arrowsConfig()],
+]
 
 function findText(path: string): string | undefined {
   try {

@@ -1,7 +1,7 @@
 /**
  * LevelDB behind one door: reads, range scans, and the one way to write, `commit` (docs/architecture.md). Whatever waits
  * is written as one synced batch, so that hundreds of concurrent requests share one fdatasync. A store whose disk did not
- * take a batch is opened again before it takes another (`reopening.ts`).
+ * take a batch is opened again before it takes another (`reopen.ts`).
  */
 import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'

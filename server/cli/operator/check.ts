@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { toFmtpError } from '../../../schemas/failures.ts'
 import { type CheckResult, runChecks } from '../../check/run.ts'
 import { runAction } from '../../control/client.ts'
-import { readSoftware } from '../people/software.ts'
+import { readSoftware } from '../software.ts'
 import { tellCheck } from './check-text.ts'
 import { operate } from './operator.ts'
 

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { runAction } from '../../control/client.ts'
 import type { DomainQueue, QueueResult, StatesResult } from '../../operator/queue.ts'
-import { tellStates } from '../people/states.ts'
+import { tellStates } from '../states.ts'
 import { operate } from './operator.ts'
 
 const usage = 'usage: fmtp queue [DOMAIN] | queue show ID | queue retry DOMAIN'

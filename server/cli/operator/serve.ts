@@ -8,7 +8,7 @@ import { islandConfig, type LoadedConfig, loadConfig } from '../../config/load.t
 import { createLog } from '../../core/log.ts'
 import { makeLogInLink } from '../../operator/log-in-link.ts'
 import { type RunningServer, startServer } from '../../server.ts'
-import { readSoftware } from '../people/software.ts'
+import { readSoftware } from '../software.ts'
 
 export interface Serving {
   readonly server: RunningServer

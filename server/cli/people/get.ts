@@ -4,10 +4,10 @@ import { FmtpError } from '../../../schemas/failures.ts'
 import { parseAnyObject } from '../../../schemas/parse-object.ts'
 import { parseName, parseObjectId } from '../../../schemas/text/names.ts'
 import { answerError } from '../../../wire/pairing.ts'
+import { tellStates } from '../states.ts'
 import { saveAll } from './attach.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice } from './identity.ts'
-import { tellStates } from './states.ts'
 
 export async function get(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({

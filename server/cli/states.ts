@@ -1,6 +1,6 @@
 /** What became of each recipient of an object, a line each. */
-import type { Result } from '../../../schemas/frame.ts'
-import type { StateResult } from '../../delivery/status/results.ts'
+import type { Result } from '../../schemas/frame.ts'
+import type { StateResult } from '../delivery/status/results.ts'
 
 export function tellStates(results: readonly Result[]): string {
   if (results.length === 0) return 'it was sent to nobody'
