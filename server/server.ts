@@ -1,6 +1,7 @@
 /**
- * The composition root: builds every part around the core, hands each what it uses, and closes them in reverse. Nothing
- * below reads the config or knows another part than those it was given.
+ * The composition root: builds every part around the core and hands each what it uses, then starts those that work by
+ * themselves, then listens; and closes all in reverse. Nothing runs before all is built. Nothing below reads the config or
+ * knows another part than those it was given.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -125,11 +126,11 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     }
 
     const disk = closing.use(
-      await DiskWatch.start({ folder: config.data, leastBytes: config.limits.freeBytes, clock, onEvent }),
+      await DiskWatch.open({ folder: config.data, leastBytes: config.limits.freeBytes, clock, onEvent }),
     )
     const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
 
-    closing.use(watchRotation({ ...core, onEvent }))
+    const rotations = closing.use(watchRotation({ ...core, onEvent }))
     const hasOutbox = (domain: string): boolean =>
       sorts.some(sort => database.head(listOf[sort](domain)).number > 0)
     const continuity = new Continuity({
@@ -322,7 +323,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       onStep: telling.onStep('contact'),
     })
     const courier = closing.use(
-      await Courier.start({
+      new Courier({
         store,
         hints,
         clock,
@@ -422,6 +423,9 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       }
     }
     const passed = new WeakSet<Session>()
+
+    // All is built: from here on there is work that nobody has asked for.
+    for (const part of [disk, rotations, resealing, upkeep, leaving, puller, courier]) void part.start()
 
     const certificate = await openCertificate(join(config.data, 'tls'), first, clock.now())
     const tcp = []

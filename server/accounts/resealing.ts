@@ -26,13 +26,16 @@ const againMs = 60_000
 export class Resealing implements AsyncDisposable {
   readonly #ports: ResealingPorts
   readonly #ended = new AbortController()
-  readonly #running: Promise<void>
+  #running: Promise<void> = Promise.resolve()
   #woken = new AbortController()
 
-  /** Begins with what a process before left undone. */
   constructor(ports: ResealingPorts) {
     this.#ports = ports
     this.#ended.signal.addEventListener('abort', () => this.wake())
+  }
+
+  /** Begins with what a process before left undone. */
+  start(): void {
     this.#running = this.#run()
   }
 

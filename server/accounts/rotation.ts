@@ -172,16 +172,24 @@ export interface WatchPorts {
   onEvent: RotationPorts['onEvent']
 }
 
-/** Looks each minute whether a next key may sign, until it is disposed of. DNS is asked only where there is one. */
-export function watchRotation({ rotation, domains, clock, onEvent }: WatchPorts): AsyncDisposable {
+export interface RotationWatch extends AsyncDisposable {
+  start(): void
+}
+
+/** Looks each minute from its start whether a next key may sign, until it is disposed of. DNS is asked only where there is one. */
+export function watchRotation({ rotation, domains, clock, onEvent }: WatchPorts): RotationWatch {
   const ended = new AbortController()
-  const running = (async () => {
+  let running: Promise<void> = Promise.resolve()
+  async function run(): Promise<void> {
     while (!ended.signal.aborted) {
       for (const domain of domains.keys()) await rotation.check(domain).catch(noteFailed(domain, onEvent))
       await clock.sleep(askAgainMs, ended.signal)
     }
-  })()
+  }
   return {
+    start() {
+      running = run()
+    },
     async [Symbol.asyncDispose]() {
       ended.abort()
       await running

@@ -22,11 +22,15 @@ export class Puller implements AsyncDisposable {
   readonly #ports: LinePorts
   readonly #lines = new Map<Domain, PullLine>()
   readonly #closing = new AbortController()
-  readonly #running: Promise<void>
+  #running: Promise<void> = Promise.resolve()
 
   constructor(ports: PullerPorts) {
     const { signal } = this.#closing
     this.#ports = { ...ports, lanes: new Lanes(limits.pullsAtOnce, signal), pull: createPulling(ports) }
+  }
+
+  /** Takes up what is to come, now and again. */
+  start(): void {
     this.#running = this.#run()
   }
 

@@ -2,6 +2,7 @@
  * Carries what the outbox holds to its domains (protocol §10.4, docs/architecture.md): one worker for each domain that
  * something waits for, and none for those that only say hello.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hints } from '../../objects/store/hints.ts'
 import { lastPart, listOf, rangeOf } from '../../objects/store/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
@@ -19,27 +20,25 @@ const pageHeads = 1000
 export class Courier implements AsyncDisposable {
   readonly #ports: CourierPorts
   readonly #workers = new Map<Domain, Worker>()
-  readonly #unwatch: () => void
+  #unwatch: readonly (() => void)[] = []
+  #takingUp: Promise<void> = Promise.resolve()
+  /** Which domains somebody leads to who was heard from, while not all that wait are taken up; then nobody asks. */
+  #heard: ((domain: Domain) => boolean)[] | undefined = []
   #isClosed = false
 
-  private constructor(ports: CourierPorts) {
+  constructor(ports: CourierPorts) {
     this.#ports = ports
-    const unwatch = sorts.map(sort =>
-      ports.hints.watchSort(sort, list => this.wake(lastPart(list) as Domain)),
-    )
-    this.#unwatch = () => {
-      for (const end of unwatch) end()
-    }
   }
 
-  /** Starts, and takes up what an earlier run left. */
-  static async start(ports: CourierPorts): Promise<Courier> {
-    const courier = new Courier(ports)
-    for (const sort of sorts) {
-      await courier.#takeUpEntries(sort)
-      await courier.#takeUpRetries(sort)
-    }
-    return courier
+  /**
+   * Begins to deliver, and takes up what an earlier run left, a domain a turn of the event loop: thousands that wait hold
+   * nobody up. Resolves when all is taken up.
+   */
+  start(): Promise<void> {
+    const { hints, onEvent } = this.#ports
+    this.#unwatch = sorts.map(sort => hints.watchSort(sort, list => this.wake(lastPart(list) as Domain)))
+    this.#takingUp = this.#takeUp().catch(thrown => onEvent('courier.error', { error: String(thrown) }))
+    return this.#takingUp
   }
 
   /** How many domains something waits for, or did a moment ago. */
@@ -51,13 +50,14 @@ export class Courier implements AsyncDisposable {
   wake(domain: Domain, isBack = false): void {
     const worker = this.#workers.get(domain)
     if (worker !== undefined) worker.wake(isBack)
-    // What was put off has a worker as long as it waits, so the list alone decides.
-    else if (this.#hasEntries(domain)) this.#work(domain)
+    // What was put off has a worker as long as it waits, once all is taken up, so the list alone decides.
+    else if (this.#heard !== undefined || this.#hasEntries(domain)) this.#begin(domain, isBack)
   }
 
   /** Somebody was heard from who leads to these domains. */
   wakeWhere(isMeant: (domain: Domain) => boolean): void {
     for (const [domain, worker] of this.#workers) if (isMeant(domain)) worker.wake(true)
+    this.#heard?.push(isMeant)
   }
 
   /** Up to where the list of a domain is settled. */
@@ -71,8 +71,7 @@ export class Courier implements AsyncDisposable {
    */
   async resend(domain: Domain, number: number): Promise<void> {
     // Always by its worker, which remembers where it is.
-    this.#work(domain)
-    const worker = this.#workers.get(domain)
+    const worker = this.#work(domain)
     if (worker === undefined) throw new FmtpError('FMTP_SHUTTING_DOWN', 'the courier has ended')
     await worker.resend(number)
   }
@@ -86,17 +85,46 @@ export class Courier implements AsyncDisposable {
     })
   }
 
-  #work(domain: Domain): void {
-    if (this.#isClosed || this.#workers.has(domain)) return
-    this.#workers.set(domain, new Worker(domain, this.#ports, () => this.#workers.delete(domain)))
+  /** The worker of a domain, made where there is none; `undefined` when the courier has ended. */
+  #work(domain: Domain): Worker | undefined {
+    if (this.#isClosed) return undefined
+    let worker = this.#workers.get(domain)
+    if (worker !== undefined) return worker
+    worker = new Worker(domain, this.#ports, () => this.#workers.delete(domain))
+    this.#workers.set(domain, worker)
+    return worker
+  }
+
+  #begin(domain: Domain, isBack: boolean): void {
+    const worker = this.#work(domain)
+    if (isBack) worker?.wake(true)
+  }
+
+  async #takeUp(): Promise<void> {
+    for (const sort of sorts) {
+      await this.#takeUpEntries(sort)
+      await this.#takeUpRetries(sort)
+    }
+    this.#heard = undefined
+  }
+
+  /** Leaves the turn to others before the next. */
+  async #takeUpDomain(domain: Domain): Promise<void> {
+    const isBack = this.#heard?.some(isMeant => isMeant(domain)) === true
+    this.#begin(domain, isBack)
+    await nextTurn()
   }
 
   async #takeUpEntries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
     let range = rangeOf('head', sort)
-    for (;;) {
+    while (!this.#isClosed) {
       const heads = await database.scan(range, { limit: pageHeads })
-      for (const [key] of heads) this.wake(lastPart(key) as Domain)
+      for (const [key] of heads) {
+        const domain = lastPart(key) as Domain
+        if (!this.#workers.has(domain) && this.#hasEntries(domain)) await this.#takeUpDomain(domain)
+        if (this.#isClosed) return
+      }
       const last = heads.at(-1)
       if (last === undefined) return
       range = { ...range, gt: last[0] }
@@ -107,18 +135,19 @@ export class Courier implements AsyncDisposable {
   async #takeUpRetries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
     let range = rangeOf('retry', sort)
-    for (;;) {
+    while (!this.#isClosed) {
       const [first] = await database.scan(range, { limit: 1 })
       if (first === undefined) return
       const [, , domain = ''] = first[0].split(' ')
-      this.#work(domain as Domain)
+      await this.#takeUpDomain(domain as Domain)
       range = { ...range, gt: rangeOf('retry', listOf[sort](domain)).lt }
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    this.#unwatch()
-    await Promise.all([...this.#workers.values()].map(worker => worker.close()))
+    for (const end of this.#unwatch) end()
+    const closing = [...this.#workers.values()].map(worker => worker.close())
+    await Promise.all([this.#takingUp, ...closing])
   }
 }

@@ -32,13 +32,16 @@ export class DiskWatch implements AsyncDisposable {
     this.#ports = ports
   }
 
-  /** Looks once, and then every few seconds. */
-  static async start(ports: DiskWatchPorts): Promise<DiskWatch> {
+  /** Looks once. */
+  static async open(ports: DiskWatchPorts): Promise<DiskWatch> {
     const watch = new DiskWatch(ports)
-    if (ports.leastBytes === 0) return watch
-    await watch.#look()
-    watch.#running = watch.#run()
+    if (ports.leastBytes > 0) await watch.#look()
     return watch
+  }
+
+  /** From now on it looks every few seconds. */
+  start(): void {
+    if (this.#ports.leastBytes > 0) this.#running = this.#run()
   }
 
   get hasRoom(): boolean {

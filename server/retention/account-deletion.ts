@@ -38,15 +38,18 @@ interface Watch {
 export class Leaving implements AsyncDisposable {
   readonly #ports: LeavingPorts
   readonly #ended = new AbortController()
-  readonly #running: Promise<void>
+  #running: Promise<void> = Promise.resolve()
   readonly #watches = new Map<Address, Watch>()
   readonly #erased = new Map<Address, number>()
   #woken = new AbortController()
 
-  /** Begins with what a process before left undone. */
   constructor(ports: LeavingPorts) {
     this.#ports = ports
     this.#ended.signal.addEventListener('abort', () => this.wake())
+  }
+
+  /** Begins with what a process before left undone. */
+  start(): void {
     this.#running = this.#run()
   }
 

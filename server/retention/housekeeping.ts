@@ -49,12 +49,16 @@ const roomShare = 0.95
 export class Upkeep implements AsyncDisposable {
   readonly #ports: UpkeepPorts
   readonly #stopping = new AbortController()
-  readonly #running: Promise<void>
+  #running: Promise<void> = Promise.resolve()
   #last: Promise<unknown> = Promise.resolve()
   #evicting: Promise<number> | undefined
 
   constructor(ports: UpkeepPorts) {
     this.#ports = ports
+  }
+
+  /** From now on all of it is done now and then. */
+  start(): void {
     this.#running = this.#run()
   }
 

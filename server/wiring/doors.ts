@@ -103,7 +103,6 @@ export async function createDoors(ports: DoorsPorts): Promise<Doors> {
   const { clock, database, hints, store, accounts } = core
   const requireRoom = (bytes?: number): void => disk.requireRoom(bytes)
   const blobs = await FileBlobs.open(join(config.data, 'blobs'), telling.onBlobDamaged)
-  // Nothing is waited for between this and the shelf that it sweeps.
   const upkeep = new Upkeep({
     store,
     clock,

@@ -84,9 +84,14 @@ export class CourierRig implements AsyncDisposable {
   /** A courier that begins on what is on the disk. */
   async restart(): Promise<void> {
     await this.stop()
+    await this.begin()
+  }
+
+  /** The same where none is, without waiting: resolves when it has taken up what is there. */
+  begin(): Promise<void> {
     const peer = this.#peer()
     const store = new Store(this.database)
-    this.#courier = await Courier.start({
+    this.#courier = new Courier({
       store,
       reports: createReports({
         store,
@@ -113,6 +118,7 @@ export class CourierRig implements AsyncDisposable {
       reachDirect: async () => undefined,
       onEvent: (event, record) => this.events.push({ event, record }),
     })
+    return this.#courier.start()
   }
 
   get courier(): Courier {

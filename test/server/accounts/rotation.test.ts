@@ -110,7 +110,8 @@ describe('rotation', () => {
   it('is watched by a running server, each minute', async () => {
     const { rotation, own, watch } = start()
     const next = (await rotation.rotate(poe)).find(({ state }) => state === 'next')
-    await using _ = watch()
+    await using watching = watch()
+    watching.start()
     await waitUntil('it has looked once', () => clock.sleepers === 1)
     records = [next?.record ?? '']
     clock.advance(60_000)

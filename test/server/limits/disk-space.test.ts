@@ -17,11 +17,11 @@ describe('a watched disk', () => {
     looks = 0
   })
 
-  function start(leastBytes: number, measure?: () => Promise<number>): Promise<DiskWatch> {
+  async function start(leastBytes: number, measure?: () => Promise<number>): Promise<DiskWatch> {
     const onEvent = (event: string): void => {
       events.push(event)
     }
-    return DiskWatch.start({
+    const watch = await DiskWatch.open({
       folder: tmpdir(),
       leastBytes,
       clock,
@@ -33,6 +33,8 @@ describe('a watched disk', () => {
           return free
         }),
     })
+    watch.start()
+    return watch
   }
 
   async function look(bytes: number): Promise<void> {
