@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { createHints } from '../objects/store/hints.ts'
-import { keyOf } from '../objects/store/layout.ts'
+import { keyOf, listOf } from '../objects/store/layout.ts'
 import type { ObjectId } from '../schemas/text/names.ts'
 import { openCore } from '../server/core/core.ts'
 import { createLists, type RevealList } from '../server/exchange/reading/lists.ts'
@@ -19,6 +19,7 @@ import { author, type Filled, fill, folderBytes, postId } from './filled.ts'
 
 const rounds = 5
 const few = 1000
+const waitingDomains = 3000
 const address = '127.77.22.2'
 
 export const store: Bench = async options => {
@@ -34,6 +35,7 @@ export const store: Bench = async options => {
       ...(await measureLists(small, large)),
       ...(await measureGets(large, count)),
       ...(await measureStarts(small, large, options)),
+      ...(await measureWaiting(small, await fill(join(folder, 'waiting'), few, filling))),
       ...measureDisk(large, count),
     ]
   } finally {
@@ -146,6 +148,30 @@ async function measureStarts(small: Filled, large: Filled, { onProgress }: Bench
     figure('idle/start', median(starts[1]), 'ms', median(starts[0])),
     figure('idle/memory', median(memory[1]), 'MB', median(memory[0])),
   ]
+}
+
+/** A start while messages wait for many domains, beside one where none do. */
+async function measureWaiting(small: Filled, waiting: Filled): Promise<Figure[]> {
+  await putOff(waiting, waitingDomains)
+  const starts: [number[], number[]] = [[], []]
+  for (let round = 1; round <= rounds; round++)
+    for (const [at, filled] of [small, waiting].entries())
+      starts[at as 0 | 1].push((await startOnce(filled)).readyMs)
+  return [figure('idle/start-waiting', median(starts[1]), 'ms', median(starts[0]))]
+}
+
+/** A message to each of these domains, of which none could be reached so far. */
+async function putOff({ config }: Filled, domains: number): Promise<void> {
+  await using core = await openCore(config, {})
+  const atMs = Date.now()
+  const dueAtMs = atMs + 86_400_000
+  const puts = Array.from({ length: domains }, (_, at) => {
+    const domain = `d${at}.example`
+    const entry = { id: postId(1), version: 1, for: [`lost@${domain}`], atMs }
+    const kept = { entry, attempts: 1, firstAtMs: atMs, atMs, dueAtMs, notBeforeMs: dueAtMs }
+    return [keyOf.retry(listOf.outbox(domain), dueAtMs, 1), JSON.stringify(kept)] as const
+  })
+  await core.database.commit([{ puts }])
 }
 
 async function startOnce({ folder }: Filled) {
