@@ -52,8 +52,10 @@ export function askByUdp<T>(ask: Ask<T>): Promise<T> {
       const answer = ask.read(message)
       if (answer !== undefined) attempt.succeed(answer)
     })
-    socket.connect(server.port, server.ip, () => {
-      if (!attempt.isOver()) socket.send(query)
+    // Without a way to the server it is called with the reason, and nothing may be sent.
+    socket.connect(server.port, server.ip, (cause?: Error) => {
+      if (cause instanceof Error) attempt.fail('FMTP_CONNECT_FAILED', cause.message, cause)
+      else if (!attempt.isOver()) socket.send(query)
     })
     return () => socket.close()
   })

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { getServers, setServers } from 'node:dns'
+import { syncBuiltinESMExports } from 'node:module'
 import type { Clock } from '../../../objects/clock.ts'
 import { createResolver, systemServers } from '../../../routing/dns/client.ts'
 import type { Resolver } from '../../../routing/dns/resolver.ts'
@@ -491,11 +493,25 @@ describe('dns', () => {
     })
   }
 
-  it('takes the name servers of the system, as they are', () => {
-    createResolver({
-      servers: ['::1', '[::1]:5353', 'fe80::1%lo', '127.0.0.1', '127.0.0.1:53'],
-      timeoutMs: 100,
-    })
-    if (systemServers().length > 0) createResolver({ servers: systemServers() })
+  it('asks name servers by each way to write an address', async () => {
+    const sixth = await serveZone({ address: '::1', port: 0, records: parseZone(zoneText) })
+    open.push(sixth)
+    for (const { server } of [zone, sixth])
+      assert.equal((await resolve([server]).txt('fmtpkey.poe.net')).server, server)
+    // Without a port they are asked at the port of DNS, where nobody of ours listens.
+    for (const server of ['::1', '127.77.1.1', 'fe80::1%lo'])
+      await assert.rejects(resolve([server], 100).txt('poe.net'), failsWith('FMTP_DNS_FAILED'), server)
+  })
+
+  it('takes the name servers of the system, as they are', async () => {
+    const before = getServers()
+    try {
+      setServers([zone.server])
+      syncBuiltinESMExports()
+      assert.deepEqual((await resolve(systemServers()).txt('fmtpkey.poe.net')).records, [key])
+    } finally {
+      setServers(before)
+      syncBuiltinESMExports()
+    }
   })
 })
