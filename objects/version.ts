@@ -31,18 +31,30 @@ export function findMoved(
   return names.find(name => object[name] !== before[name])
 }
 
+export type Succession =
+  | { readonly outcome: 'taken' | 'same' }
+  | {
+      readonly outcome: 'refused'
+      readonly code: 'FMTP_TOO_OLD' | 'FMTP_BAD_OBJECT'
+      readonly reason: string
+    }
+
 /**
- * What a version that comes is beside the one that is held: `taken`, the `same`, or the code why not. The same version under
- * another seal is the same (protocol §7.5).
+ * What a version that comes is beside the one that is held (protocol §6.6). The same version under another seal is the same
+ * (protocol §7.5).
  */
 export function decideSuccession(
   coming: VerifiedObject,
   held: Omit<FmtpObject, 'encryptedKey'> | undefined,
-): 'taken' | 'same' | 'FMTP_TOO_OLD' | 'FMTP_BAD_OBJECT' {
-  if (held === undefined) return 'taken'
-  if (held.version === coming.object.version && sealedDigest(held) === coming.digest) return 'same'
-  if (!isNewer(coming, held)) return 'FMTP_TOO_OLD'
-  return findMoved(coming.object, held) === undefined ? 'taken' : 'FMTP_BAD_OBJECT'
+): Succession {
+  if (held === undefined) return { outcome: 'taken' }
+  if (held.version === coming.object.version && sealedDigest(held) === coming.digest)
+    return { outcome: 'same' }
+  if (!isNewer(coming, held))
+    return { outcome: 'refused', code: 'FMTP_TOO_OLD', reason: `here is ${held.version}` }
+  const moved = findMoved(coming.object, held)
+  if (moved === undefined) return { outcome: 'taken' }
+  return { outcome: 'refused', code: 'FMTP_BAD_OBJECT', reason: `${moved} is another than it was` }
 }
 
 /** True from the time on that an object itself says (protocol §6.6). */

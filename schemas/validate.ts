@@ -105,16 +105,6 @@ export function checkConfig(value: unknown): CheckedConfig {
   return { config: undefined, problems: [...problems.values()] }
 }
 
-/**
- * A config with its defaults filled in; rules between keys are not checked here but by server/config/load.ts.
- * @throws {FmtpError} FMTP_CONFIG, with one line for each problem.
- */
-export function parseConfig(value: unknown): Config {
-  const { config, problems } = checkConfig(value)
-  if (config === undefined) throw new FmtpError('FMTP_CONFIG', problems.map(formatProblem).join('\n'))
-  return config
-}
-
 /** `['listen', 'tcp', 0]` as `listen.tcp[0]`; names that are not plain words in quotes, long ones cut. */
 export function formatPath(keys: Path): string {
   let path = ''

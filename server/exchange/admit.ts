@@ -20,7 +20,7 @@ import { describe } from '../../objects/store/new-version.ts'
 import { isResealed, isSameVersion, keepSeal } from '../../objects/store/newer-seal.ts'
 import { untilWritten } from '../../objects/store/until-written.ts'
 import { findPlace } from '../../objects/thread.ts'
-import { findMoved, hasEnded, isNewer } from '../../objects/version.ts'
+import { decideSuccession, hasEnded } from '../../objects/version.ts'
 import { isEveryones } from '../../objects/view.ts'
 import { maySee, type Sight } from '../../objects/visibility.ts'
 import type { Elder } from '../../routing/lookup/expired-seal.ts'
@@ -176,12 +176,8 @@ export function createAdmit(ports: AdmitPorts): Admit {
   /** @throws {FmtpError} FMTP_TOO_OLD, FMTP_BAD_OBJECT, FMTP_PARENT */
   function checkSuccession({ verified, before }: Coming): void {
     const { object } = verified
-    if (before !== undefined && before.object.hash !== object.hash) {
-      if (!isNewer(verified, before.object))
-        throw new FmtpError('FMTP_TOO_OLD', `here is ${before.object.version}`)
-      const moved = findMoved(object, before.object)
-      if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
-    }
+    const succession = decideSuccession(verified, before?.object)
+    if (succession.outcome === 'refused') throw new FmtpError(succession.code, succession.reason)
     const place = findPlace(object, store.places)
     if (place.isJoined || !place.isFalse || !ports.isOwnDomain(domainOf(ownerOf(place.waitsFor)))) return
     // All versions of the parent were here. Who may not see it is not told that it exists.

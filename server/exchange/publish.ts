@@ -16,7 +16,7 @@ import { describe } from '../../objects/store/new-version.ts'
 import type { Before, Store } from '../../objects/store/store.ts'
 import { untilWritten } from '../../objects/store/until-written.ts'
 import { findPlace } from '../../objects/thread.ts'
-import { findMoved, isNewer, isOtherThan } from '../../objects/version.ts'
+import { decideSuccession, isOtherThan } from '../../objects/version.ts'
 import { maySee, type Sight } from '../../objects/visibility.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
@@ -331,10 +331,10 @@ function checkVersion(
   if (replaces !== undefined && replaces !== before?.version) {
     throw new FmtpError('FMTP_CONFLICT', `replaces ${replaces}, here is ${before?.version}`)
   }
-  if (before === undefined) return
-  if (!isNewer(verified, before)) throw new FmtpError('FMTP_TOO_OLD', `here is ${before.version}`)
-  const moved = findMoved(verified.object, before)
-  if (moved !== undefined) throw new FmtpError('FMTP_BAD_OBJECT', `${moved} is another than it was`)
+  const succession = decideSuccession(verified, before)
+  if (succession.outcome === 'refused') throw new FmtpError(succession.code, succession.reason)
+  // Sealed by another device of the author: it is here, under the seal that it has.
+  if (succession.outcome === 'same') throw new FmtpError('FMTP_TOO_OLD', `here is ${before?.version}`)
 }
 
 /** Whom it is for; an edit and a deletion also go to whoever was given a version before. */

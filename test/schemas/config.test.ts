@@ -6,14 +6,8 @@ import Type, { type TSchema } from 'typebox'
 import { configSchema } from '../../schemas/config.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { type FormatName, findEndpoint, formats } from '../../schemas/text/formats.ts'
-import {
-  checkConfig,
-  compile,
-  formatPath,
-  formatProblem,
-  parseAs,
-  parseConfig,
-} from '../../schemas/validate.ts'
+import { checkConfig, compile, formatPath, formatProblem, parseAs } from '../../schemas/validate.ts'
+import { parseConfig } from '../support/config.ts'
 
 interface Part {
   readonly type?: string

@@ -10,11 +10,6 @@ import { makeLogInLink } from '../../operator/log-in-link.ts'
 import { type RunningServer, startServer } from '../../server.ts'
 import { readSoftware } from '../software.ts'
 
-export interface Serving {
-  readonly server: RunningServer
-  readonly config: LoadedConfig
-}
-
 export async function serve(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,

@@ -1,11 +1,12 @@
 /** Hosts that a WebSocket may be bound to (protocol §5.3), and the links that are printed: one and the same. */
+
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { isLoopback } from '../../../routing/ip.ts'
-import { parseConfig } from '../../../schemas/validate.ts'
 import { originOf, ownHosts } from '../../../server/config/own-hosts.ts'
 import { webSocketUrl } from '../../../server/transports/dial.ts'
 import { CommandLine, linksOf } from '../../support/command.ts'
+import { parseConfig } from '../../support/config.ts'
 
 describe('own hosts', () => {
   const poe = [{ name: 'poe.net' }]
