@@ -3,6 +3,7 @@
  * entry for each version, nothing said where an object stands in it, and every object was its own thread.
  */
 
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { domainOf, isAddressName, type Name, type ObjectId, ownerOf } from '../../../schemas/text/names.ts'
 import { topOf } from '../../thread.ts'
@@ -120,9 +121,9 @@ function belongs(store: UpgradeStore, list: ListName, object: AtRest): boolean {
   return isListed(store, object) && (name === object.owner || name === domainOf(object.owner as Name))
 }
 
-/** Public objects of our own; of users there are views. */
+/** Public objects of our own; of some there are views. */
 function isListed(store: UpgradeStore, { owner, kind, public: isPublic }: AtRest): boolean {
-  return isPublic === true && kind !== 'user' && isOurs(store, owner)
+  return isPublic === true && !traitsOf(kind).hasViews && isOurs(store, owner)
 }
 
 /** Whoever has an account here, users and domains. */
