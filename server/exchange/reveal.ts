@@ -13,7 +13,7 @@ import type { Lookup, LookupOptions } from '../../routing/lookup/lookup.ts'
 import { type Sought, soughtId } from '../../routing/lookup/query.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { RequestFrame } from '../../schemas/frame.ts'
-import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import { singleKinds, traitsOf } from '../../schemas/kinds/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import {
@@ -68,9 +68,6 @@ export interface Reveal {
   /** An object that is here, as these viewers may see it. Without viewers: everyone's view. */
   findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined
 }
-
-/** Of these nobody asks who has them. */
-const silent: ReadonlySet<string> = new Set(['user', 'server', 'mark', 'report'])
 
 export function createReveal(ports: RevealPorts): Reveal {
   const { store, accounts, sight } = ports
@@ -145,7 +142,7 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   /** Beside the object, which is the same for everyone. */
   function contactsFor(object: FmtpObject, { remote }: Standing): Pick<Answer, 'contacts'> {
-    if (!singleKinds.has(object.kind)) return {}
+    if (!traitsOf(object.kind).isSingle) return {}
     const domain = domainOf(object.owner as Name)
     const contacts = accounts.isOwnDomain(domain)
       ? ports.findContacts(remote)
@@ -227,7 +224,8 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   /** An author learns what became of it at each recipient. */
   async function statesOf(object: FmtpObject, standing: Standing): Promise<Pick<Answer, 'results'>> {
-    if (standing.role !== 'client' || standing.name !== object.owner || silent.has(object.kind)) return {}
+    if (standing.role !== 'client' || standing.name !== object.owner) return {}
+    if (!traitsOf(object.kind).isTold) return {}
     const results = await readResults(object, store)
     return results.length === 0 ? {} : { results: results.slice(0, limits.recipients) }
   }

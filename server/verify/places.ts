@@ -11,7 +11,7 @@ import { removalId } from '../../objects/store/forum-list.ts'
 import { entryOf, keyOf, type ListName } from '../../objects/store/layout.ts'
 import { findRow } from '../../objects/store/row.ts'
 import { topOf } from '../../objects/thread.ts'
-import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { type Address, makeObjectId } from '../../schemas/text/names.ts'
 import { areWhole, partsOf, type SeenObject, type Sight } from './sight.ts'
@@ -48,7 +48,7 @@ function isInOwn(sight: Sight, list: ListName, object: AtRest): boolean {
 /** The version of a post that a forum of ours took and did not remove; `undefined`: it lists none. */
 export function forumVersion(sight: Sight, name: string, object: AtRest): number | undefined {
   const group = name as Address
-  if (!groupIn(object).includes(group) || object.kind !== 'post') return undefined
+  if (!groupIn(object).includes(group)) return undefined
   const forum = sight.findObject(makeObjectId('group', group))?.object
   const report = sight.findObject(removalId(object.id, group))?.object as Partial<Report> | undefined
   if (forum?.public !== true || !sight.isOurs(name) || report?.outcome === 'removed') return undefined
@@ -111,7 +111,7 @@ export function checkEntry(sight: Sight, key: string, value: string): void {
     return
   }
   // A user or server that was made anew leaves what it was in the order of then.
-  if (singleKinds.has(seen.object.kind) && version < seen.object.version) return
+  if (traitsOf(seen.object.kind).isSingle && version < seen.object.version) return
   const other = placed === undefined ? undefined : findEntry(sight, list, placed.n)
   const isElsewhere = other !== undefined && other.id === id && other.version === placed?.version
   const isCurrent = seen.object.deleted !== true && version === wantedVersion(sight, list, seen)
@@ -150,7 +150,7 @@ export function checkNewest(sight: Sight, key: string, value: string): void {
     return
   }
   const { object } = seen
-  if (singleKinds.has(object.kind) && version < object.version) return
+  if (traitsOf(object.kind).isSingle && version < object.version) return
   if (newestKey(list, object) !== key) sight.stray(key, `${id} stands elsewhere in the order of making`)
   else if (object.deleted === true && version === object.version) sight.stray(key, `${id} was deleted`)
   else if (!isWanted(sight, list, seen)) checkUnboxed(sight, { list, key, n, seen })
