@@ -4,12 +4,13 @@
  */
 import { groupIn } from '../addressees.ts'
 import { topOf } from '../thread.ts'
+import type { AtRest } from './at-rest.ts'
 import { attach } from './attachments.ts'
 import { unbox } from './box.ts'
 import { uncache } from './cached.ts'
 import { type Change, newChange, type Placed, unlist } from './change.ts'
 import { isLasting, ownRows, publicLists } from './derived-rows.ts'
-import { entriesAfter, keyOf, lastPart, listOf, rangeOf } from './layout.ts'
+import { entriesAfter, keyOf, type ListName, type ListWith, lastPart, listOf, rangeOf } from './layout.ts'
 import { parseRow } from './row.ts'
 import type { Store } from './store.ts'
 
@@ -56,19 +57,25 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   for (const key of ownRows(object, true).keys()) if (!isLasting(key)) change.dels.push(key)
   for (const word of ['digest', 'delivery'] as const)
     for (const [key] of await database.scan(rangeOf(word, id), { limit: rowsMost })) change.dels.push(key)
-  const top = topOf(object)
-  const lists = [
-    ...publicLists(object),
-    ...groupIn(object).map(each => listOf.public(each)),
-    ...(top === undefined ? [] : [listOf.thread(top)]),
-  ]
-  for (const list of lists) unlist(change, list, object, database)
+  for (const listsWith of Object.values(listsOf))
+    for (const list of listsWith(object)) unlist(change, list, object, database)
   attach(change, id, { before: object, object: undefined, isProven: false }, database)
-  if (top === id) await forgetThread(change, id, store)
+  if (topOf(object) === id) await forgetThread(change, id, store)
   uncache(change, id, database)
   const [isWritten] = await database.commit([{ ...change, isRelaxed: true }])
   if (isWritten !== true) await database.commit([{ dels: [leaving], isRelaxed: true }])
   return isWritten === true
+}
+
+/** Lists of each sort in which an object that nobody holds may stand. */
+const listsOf: { readonly [S in ListWith<'objects'>]: (object: AtRest) => readonly ListName[] } = {
+  public: object => [...publicLists(object), ...groupIn(object).map(each => listOf.public(each))],
+  // Who has it in a box holds it.
+  box: () => [],
+  thread(object) {
+    const top = topOf(object)
+    return top === undefined ? [] : [listOf.thread(top)]
+  },
 }
 
 /** With its top goes a thread in which nothing else stands. A cursor of it is ahead of the list then, and lost. */
