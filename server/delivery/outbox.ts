@@ -4,7 +4,7 @@
  */
 
 import type { Append } from '../../objects/store/engine/write.ts'
-import { keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import { keyOf, type ListName, type ListWith, listOf } from '../../objects/store/layout.ts'
 import { findRow, parseRow } from '../../objects/store/row.ts'
 import type { Store } from '../../objects/store/store.ts'
 import { traitsOf } from '../../schemas/kinds/kinds.ts'
@@ -85,8 +85,11 @@ export interface Trying {
 }
 
 /** Which of the two lists of a domain. */
-export type Sort = 'outbox' | 'bulk'
-export const sorts: readonly Sort[] = ['outbox', 'bulk']
+export type Sort = ListWith<'deliveries'>
+
+/** Of each whether it leaves room for the others, in the order in which a worker drains them. */
+export const isBulk: { readonly [S in Sort]: boolean } = { outbox: false, bulk: true }
+export const sorts = Object.keys(isBulk) as readonly Sort[]
 
 /** What a person waits for is not kept waiting by much else: some kinds and all tombstones go first. */
 export function sortOf({ kind, deleted }: Pick<FmtpObject, 'kind' | 'deleted'>): Sort {

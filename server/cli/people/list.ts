@@ -12,12 +12,13 @@ import type { Post } from '../../../schemas/kinds/post.ts'
 import { recipientsIn } from '../../../schemas/kinds/recipients.ts'
 import type { Report } from '../../../schemas/kinds/report.ts'
 import { limits } from '../../../schemas/limits.ts'
+import { askedListNames, askedLists } from '../../../schemas/lists.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { answerError } from '../../../wire/pairing.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice, saveDevice } from './identity.ts'
 
-const lists = ['box', 'public', 'thread'] as const
+const lists = askedListNames.filter(name => askedLists[name].isForPeople).toSorted()
 
 export async function list(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
