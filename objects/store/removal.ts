@@ -10,9 +10,89 @@ import { unbox } from './box.ts'
 import { uncache } from './cached.ts'
 import { type Change, newChange, type Placed, unlist } from './change.ts'
 import { isLasting, ownRows, publicLists } from './derived-rows.ts'
-import { entriesAfter, keyOf, type ListName, type ListWith, lastPart, listOf, rangeOf } from './layout.ts'
+import {
+  entriesAfter,
+  keyOf,
+  type ListName,
+  type ListWith,
+  lastPart,
+  listOf,
+  rangeOf,
+  type Word,
+} from './layout.ts'
 import { parseRow } from './row.ts'
 import type { Store } from './store.ts'
+
+/**
+ * What the rows of a word are to an object that goes. `has`: while there is one, somebody here has it on purpose; `needs`:
+ * somebody waits for it. A function gives the key that goes with it, and `all` go that begin with its id. `apart`: lists,
+ * claims on blobs, the cache and what follows from the object are taken back each in its own way. `stays`: it goes by
+ * itself, or holds without the object. `other`: it names no object.
+ */
+type Fate = 'has' | 'needs' | 'all' | 'apart' | 'stays' | 'other' | ((id: string) => string)
+
+const fates: { readonly [W in Word]: Fate } = {
+  object: keyOf.object,
+  foreign: keyOf.foreign,
+  unjoined: keyOf.unjoined,
+  digest: 'all',
+  delivery: 'all',
+  boxed: 'has',
+  kept: 'has',
+  relayed: 'needs',
+  entry: 'apart',
+  newest: 'apart',
+  head: 'apart',
+  expires: 'apart',
+  attached: 'apart',
+  pulled: 'apart',
+  loose: 'apart',
+  cached: 'apart',
+  used: 'apart',
+  leaving: 'apart',
+  // Who once said something in a thread has said it.
+  spoke: 'stays',
+  answered: 'stays',
+  waiting: 'stays',
+  pull: 'stays',
+  owed: 'stays',
+  retry: 'stays',
+  damaged: 'stays',
+  meta: 'other',
+  view: 'other',
+  retention: 'other',
+  absent: 'other',
+  blob: 'other',
+  uploaded: 'other',
+  carried: 'other',
+  idle: 'other',
+  away: 'other',
+  'blob-leaving': 'other',
+  credential: 'other',
+  account: 'other',
+  device: 'other',
+  resealing: 'other',
+  made: 'other',
+  gone: 'other',
+  listed: 'other',
+  skeleton: 'other',
+  token: 'other',
+  peer: 'other',
+  pinned: 'other',
+  from: 'other',
+  met: 'other',
+  wrote: 'other',
+  strangers: 'other',
+  introduced: 'other',
+  courier: 'other',
+  told: 'other',
+  due: 'other',
+}
+
+const goingKeys = Object.values(fates).filter(fate => typeof fate === 'function')
+const wordsOf = (fate: Fate): readonly string[] =>
+  Object.entries(fates).flatMap(([word, each]) => (each === fate ? word : []))
+const [hasWords, needsWords, allWords] = [wordsOf('has'), wordsOf('needs'), wordsOf('all')]
 
 const rowsMost = 10_000
 const ownEntriesMost = 100
@@ -31,11 +111,12 @@ export async function leaveBox(store: Store, id: string, address: string): Promi
 
 /** True where somebody here has it on purpose: in a box, or among the favourites. */
 export async function isHeld(store: Store, id: string): Promise<boolean> {
-  return (await hasRow(store, 'boxed', id)) || hasRow(store, 'kept', id)
+  return hasRow(store, hasWords, id)
 }
 
-async function hasRow({ database }: Store, word: string, id: string): Promise<boolean> {
-  return (await database.scan(rangeOf(word, id), { limit: 1 })).length > 0
+async function hasRow({ database }: Store, words: readonly string[], id: string): Promise<boolean> {
+  for (const word of words) if ((await database.scan(rangeOf(word, id), { limit: 1 })).length > 0) return true
+  return false
 }
 
 /** Removes an object with all that was written for it, unless somebody holds it or waits for it. True where it is gone. */
@@ -46,16 +127,17 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   const before = store.findBefore(id)
   const change = newChange()
   change.dels.push(leaving)
-  const isNeeded = before !== undefined && ((await isHeld(store, id)) || (await hasRow(store, 'relayed', id)))
+  const isNeeded =
+    before !== undefined && ((await isHeld(store, id)) || (await hasRow(store, needsWords, id)))
   if (before === undefined || isNeeded) {
     await database.commit([{ ...change, isRelaxed: true }])
     return before === undefined
   }
   const { object, text } = before
   change.equals.push([keyOf.object(id), text], [leaving, ''])
-  change.dels.push(keyOf.object(id), keyOf.foreign(id), keyOf.unjoined(id))
+  for (const keyFor of goingKeys) change.dels.push(keyFor(id))
   for (const key of ownRows(object, true).keys()) if (!isLasting(key)) change.dels.push(key)
-  for (const word of ['digest', 'delivery'] as const)
+  for (const word of allWords)
     for (const [key] of await database.scan(rangeOf(word, id), { limit: rowsMost })) change.dels.push(key)
   for (const listsWith of Object.values(listsOf))
     for (const list of listsWith(object)) unlist(change, list, object, database)
