@@ -179,4 +179,5 @@ export const frames = {
 } as const
 
 export type Verb = keyof typeof frames
-export type Frame = HelloFrame | DescribeFrame | RequestFrame | AnswerFrame | GoodbyeFrame
+export type FrameOf = { readonly [V in Verb]: Readonly<Static<(typeof frames)[V]>> }
+export type Frame = FrameOf[Verb]
