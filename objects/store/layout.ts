@@ -210,8 +210,8 @@ export interface Range {
 }
 
 /** All keys whose parts begin with these. */
-export function rangeOf(...parts: readonly string[]): Range {
-  const start = key(...parts)
+export function rangeOf(word: Word, ...parts: readonly string[]): Range {
+  const start = key(word, ...parts)
   // '!' follows the space in the order of bytes.
   return { gt: `${start}${separator}`, lt: `${start}!` }
 }

@@ -90,8 +90,8 @@ const fates: { readonly [W in Word]: Fate } = {
 }
 
 const goingKeys = Object.values(fates).filter(fate => typeof fate === 'function')
-const wordsOf = (fate: Fate): readonly string[] =>
-  Object.entries(fates).flatMap(([word, each]) => (each === fate ? word : []))
+const wordsOf = (fate: Fate): readonly Word[] =>
+  (Object.keys(fates) as Word[]).filter(word => fates[word] === fate)
 const [hasWords, needsWords, allWords] = [wordsOf('has'), wordsOf('needs'), wordsOf('all')]
 
 const rowsMost = 10_000
@@ -114,7 +114,7 @@ export async function isHeld(store: Store, id: string): Promise<boolean> {
   return hasRow(store, hasWords, id)
 }
 
-async function hasRow({ database }: Store, words: readonly string[], id: string): Promise<boolean> {
+async function hasRow({ database }: Store, words: readonly Word[], id: string): Promise<boolean> {
   for (const word of words) if ((await database.scan(rangeOf(word, id), { limit: 1 })).length > 0) return true
   return false
 }
