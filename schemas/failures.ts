@@ -3,23 +3,23 @@
  * A peer sees the code and its fixed text; `detail` and `cause` are for the log alone.
  */
 
-/** What a failure says of more than the request that failed, for whoever decides what is tried next. */
+/** What a failure says beyond the request that failed. It decides what is tried next. */
 export type Concern =
-  /** Of nothing more. */
+  /** Nothing more. */
   | 'request'
-  /** Of the way through a server that is not the recipient's: another way, or another day, may do. */
+  /** It is about the way through a server that is not the recipient's: another way, or another day, may work. */
   | 'way'
-  /** The same of a way that leads nowhere, whoever takes it. */
+  /** The same, and this way leads nowhere for anyone. */
   | 'dead-end'
-  /** What was asked for does not come, however often it is asked for. */
+  /** Asking again is of no use: what was asked for will not come. */
   | 'never'
-  /** What came can not be right, and nothing of it is of any use. */
+  /** The bytes that came are wrong, and none of them is of any use. */
   | 'lie'
   /** The connection has ended. */
   | 'lost'
-  /** The same, because one side goes down: that says nothing of the other. */
+  /** The connection has ended because one side shuts down. This says nothing about the other side. */
   | 'shutdown'
-  /** It was not even tried, since what was tried before has failed. */
+  /** It was not even tried, because earlier attempts failed. */
   | 'rest'
 
 export interface Failure {
@@ -31,7 +31,7 @@ export interface Failure {
   readonly status: number
   /** True: the connection ends with `goodbye` and this code. False: it goes on. */
   readonly closes: boolean
-  /** What may be concluded besides. */
+  /** What else the failure is about. */
   readonly concern: Concern
 }
 

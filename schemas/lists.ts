@@ -1,13 +1,13 @@
 /**
- * The lists that may be asked for (protocol §9.4, §10.6), one row for each. What is kept of a list, and what its names look
- * like, is the affair of objects/store/layout.ts; what its readers see, of server/exchange/reading/lists.ts.
+ * The lists that may be asked for (protocol §9.4, §10.6), one row for each. objects/store/layout.ts says how a list is named
+ * and kept in the store, server/exchange/reading/lists.ts who may read it and what its readers see.
  */
 
 /** What holds for a list, whoever asks. Nothing may be left out, so that a new list says all of it. */
 export interface AskedListRow {
-  /** People read it. Of the others only servers know. */
+  /** People read it. The other lists are only for servers. */
   readonly isForPeople: boolean
-  /** What comes into it is passed on to its user's clients as well (§9.6), but to those who follow it. */
+  /** New objects in it are also pushed to its user's clients (§9.6), except to a client that follows the list. */
   readonly isPushed: boolean
 }
 

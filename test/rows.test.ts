@@ -1,6 +1,6 @@
 /**
- * What is one row of a table can not be added without saying all of it: a copy of the sources gets a kind, a list, a word of
- * the store, a verb, a failure or a concern more, and the compiler must name each place that has to know of it.
+ * Nobody can add a row to a table and forget the places that must know of it. The test adds a kind, a list, a word of the
+ * store, a verb, a failure and a concern to a copy of the sources, and the compiler must name each of these places.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -16,10 +16,10 @@ const folders = ['schemas', 'wire', 'objects', 'routing', 'server', 'client']
 interface Addition {
   readonly what: string
   readonly file: string
-  /** Stands in the file once; what is added stands before it. */
+  /** Text that the file has once; `added` is put before it. */
   readonly before: string
   readonly added: string
-  /** Files that the compiler names, others perhaps besides. */
+  /** Files that the compiler must name. It may name others too. */
   readonly named: readonly string[]
 }
 
@@ -112,7 +112,7 @@ function copySources(parent: string, index: number): string {
   return folder
 }
 
-/** Adds one thing to a copy. Gives what takes it out again. */
+/** Adds one thing to a copy, and gives a function that takes it out again. */
 function add(folder: string, { what, file, before, added }: Addition): () => void {
   const source = readFileSync(join(folder, file), 'utf8')
   const parts = source.split(before)

@@ -130,13 +130,13 @@ export const keyOf = {
 /** What is kept of a list. */
 export interface ListRow {
   /**
-   * What its entries are. `objects`: each object once, in the order of arrival and in that of making. `deliveries`: what is
-   * handed to a domain, by numbers without gaps. `none`: only bytes are counted.
+   * What its entries are. `objects`: each object once, in the order of arrival and in the order of making. `deliveries`: what
+   * is delivered to a domain, with numbers that have no gaps. `none`: the list only counts bytes.
    */
   readonly entries: 'objects' | 'deliveries' | 'none'
 }
 
-/** The sorts of lists, one row for each; every list that may be asked for is one of them. */
+/** The sorts of lists, one row for each. Every list that may be asked for is among them. */
 export const lists = {
   public: { entries: 'objects' },
   box: { entries: 'objects' },
@@ -171,7 +171,7 @@ export type ListParts = {
   }
 }[ListSort]
 
-/** Takes the name of a list apart; `undefined` for a text that names none, as a damaged key may. */
+/** Takes the name of a list apart and gives its row. `undefined`: the text, perhaps of a damaged key, names no list. */
 export function findList(text: string): ListParts | undefined {
   const at = text.indexOf(separator)
   const sort = text.slice(0, Math.max(0, at))
@@ -255,7 +255,7 @@ export function positionOf(createdAtMs: number, idHash: string): string {
 /** Digits of a position. */
 export const positionDigits = msDigits + 20
 
-/** List and number of an entry's key; `undefined`: it is no such key. The list may be none, where a key is damaged. */
+/** List and number of an entry's key; `undefined`: it is no such key. In a damaged key the list may not exist. */
 export function entryOf(text: string): { readonly list: ListName; readonly number: number } | undefined {
   const start = `entry${separator}`
   if (!text.startsWith(start)) return undefined

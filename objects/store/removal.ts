@@ -24,10 +24,15 @@ import { parseRow } from './row.ts'
 import type { Store } from './store.ts'
 
 /**
- * What the rows of a word are to an object that goes. `has`: while there is one, somebody here has it on purpose; `needs`:
- * somebody waits for it. A function gives the key that goes with it, and `all` go that begin with its id. `apart`: lists,
- * claims on blobs, the cache and what follows from the object are taken back each in its own way. `stays`: it goes by
- * itself, or holds without the object. `other`: it names no object.
+ * What the rows of a word mean for an object that is to be removed.
+ *
+ *     has       while there is such a row, somebody here has the object on purpose
+ *     needs     while there is such a row, somebody waits for the object
+ *     (a key)   this one row is removed with the object
+ *     all       all rows that begin with the id are removed with the object
+ *     apart     lists, claims on blobs, the cache, and rows that follow from the object: each is removed in its own way
+ *     stays     the row holds without the object, or is removed elsewhere in time
+ *     other     the row names no object
  */
 type Fate = 'has' | 'needs' | 'all' | 'apart' | 'stays' | 'other' | ((id: string) => string)
 
@@ -50,7 +55,7 @@ const fates: { readonly [W in Word]: Fate } = {
   cached: 'apart',
   used: 'apart',
   leaving: 'apart',
-  // Who once said something in a thread has said it.
+  // It still counts that somebody said something in a thread.
   spoke: 'stays',
   answered: 'stays',
   waiting: 'stays',
@@ -149,10 +154,10 @@ export async function removeUnheld(store: Store, id: string): Promise<boolean> {
   return isWritten === true
 }
 
-/** Lists of each sort in which an object that nobody holds may stand. */
+/** The lists of each sort that may have an object which nobody holds. */
 const listsOf: { readonly [S in ListWith<'objects'>]: (object: AtRest) => readonly ListName[] } = {
   public: object => [...publicLists(object), ...groupIn(object).map(each => listOf.public(each))],
-  // Who has it in a box holds it.
+  // An object in a box is held.
   box: () => [],
   thread(object) {
     const top = topOf(object)

@@ -21,32 +21,32 @@ export interface KindTraits {
   readonly isPrivate: boolean
   /** What its owner is (§6.1). */
   readonly ownedBy: 'address' | 'domain' | 'either'
-  /** Who publishes it: its owner, the moderators of the group that owns it, or the server alone (§9.5). */
+  /** Who may publish it: its owner, the moderators of the group that owns it, or only the server (§9.5). */
   readonly publishedBy: 'owner' | 'moderators' | 'server'
   /**
-   * Whom it is for besides its forum (§8.2): those in `to`, the owners of what it answers, or the owner of what it is
-   * about, where a group says that.
+   * The people it is for (§8.2), besides its forum: those in `to`; the owners of its parent and top (`answered`); or the owner
+   * of the object that it is about, where a group says it.
    */
   readonly addressees: 'to' | 'answered' | 'about' | 'none'
   /** Its member `group` names the forum that it is for, and that forum lists it (§6.8). */
   readonly namesForum: boolean
-  /** Others see a view of it, open to everyone unless `public` is false; so it stands in no public list (§6.3). */
+  /** Others see a view of it, which is open to everyone unless `public` is false. It stands in no public list (§6.3). */
   readonly hasViews: boolean
-  /** It tells who writes: it goes ahead to those to whom its owner writes, and no group passes it on (§10.4). */
+  /** It introduces its owner: it is sent ahead to the people its owner writes to, and no group passes it on (§10.4). */
   readonly isIntroduction: boolean
-  /** It may be the first of a thread, and what answers it may name any version that it had (§8.5). */
+  /** It may be the first object of a thread, and an answer may name any version that it had (§8.5). */
   readonly beginsThread: boolean
-  /** Who is added by an answer is handed on what was said before (§8.6). */
+  /** A person who is added by an answer gets the earlier messages of the thread too (§8.6). */
   readonly isHandedOn: boolean
   /** The recipient's `formats` and `encryptPolicy` decide whether it is taken (§8.3). */
   readonly mustBeReadable: boolean
   /** The blob that it names besides `attachments` (§9.8): itself, its `avatar`, or none. */
   readonly ownBlob: 'itself' | 'avatar' | 'none'
-  /** Somebody waits for it: it goes out before what stands in the bulk list (§10.4). */
+  /** A person waits for it: it is delivered before anything in the bulk list (§10.4). */
   readonly goesFirst: boolean
-  /** Its author is told what became of it at each recipient, by results and by reports (§10.5). */
+  /** Its author is told what became of it at each recipient, in results and in reports (§10.5). */
   readonly isTold: boolean
-  /** It leaves a box when it is older than the `keepDays` of its user (§6.6). */
+  /** It leaves the box when it is older than the user's `keepDays` (§6.6). */
   readonly isRetired: boolean
 }
 
@@ -250,7 +250,7 @@ const addedKind: KindTraits = {
 
 const rows: ReadonlyMap<string, KindTraits> = new Map(Object.entries(kinds))
 
-/** The row of a kind. What is no kind of the protocol was added by an operator, here or elsewhere. */
+/** The row of a kind. A kind that is not of the protocol was added by an operator, here or elsewhere. */
 export function traitsOf(kind: string): KindTraits {
   return rows.get(kind) ?? addedKind
 }

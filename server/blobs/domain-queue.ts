@@ -39,7 +39,7 @@ const againMs = 5_000
 const droppedMost = 1000
 const promptMost = 16
 
-/** What is done after a failure: it is tried later, or at once where the connection ended under it, or never again. */
+/** What is done after a failure. `at once`: the connection ended, and what came is kept. */
 const nextSteps: { readonly [C in Concern]: 'later' | 'at once' | 'never' } = {
   request: 'later',
   way: 'later',

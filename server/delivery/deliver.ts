@@ -123,8 +123,8 @@ function resultIn(answer: Answer, to: Address): Result {
 }
 
 /**
- * Whether a failure is about the way through a server that is not the recipient's, so that another way, or another day, may
- * do; or even about one that leads nowhere: who hears of it can mend it, and for whom something is passed on, who brought it.
+ * What a failure says about the way through a server that is not the recipient's. `some`: another way, or another day, may
+ * work. `endless`: the way leads nowhere, and only a person can mend it: whoever brought what is passed on is told.
  */
 const waysOf: { readonly [C in Concern]: 'none' | 'some' | 'endless' } = {
   request: 'none',
@@ -137,7 +137,7 @@ const waysOf: { readonly [C in Concern]: 'none' | 'some' | 'endless' } = {
   rest: 'none',
 }
 
-/** A code that is not known here says nothing of the way. */
+/** A code that is not known here says nothing about the way. */
 function wayOf({ code }: Result): 'none' | 'some' | 'endless' {
   return code === undefined ? 'none' : waysOf[findFailure(code)?.concern ?? 'request']
 }

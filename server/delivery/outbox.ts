@@ -87,7 +87,7 @@ export interface Trying {
 /** Which of the two lists of a domain. */
 export type Sort = ListWith<'deliveries'>
 
-/** Of each whether it leaves room for the others, in the order in which a worker drains them. */
+/** Whether a list leaves room for the others. In the order in which a worker drains them. */
 export const isBulk: { readonly [S in Sort]: boolean } = { outbox: false, bulk: true }
 export const sorts = Object.keys(isBulk) as readonly Sort[]
 

@@ -60,7 +60,7 @@ async function removeTombstones(address: Address, store: Store, signal: AbortSig
   return left
 }
 
-/** Keys of rows of one word that say something of the user, and on which nothing depends any more. */
+/** Keys of the rows of one word that are about the user and that nothing depends on any more. */
 type Keys = (address: Address, left: Left, store: Store) => AsyncIterable<string>
 
 const keyAlone = (keyFor: (address: string) => string): Keys =>
@@ -74,7 +74,7 @@ const allOf = (word: Word): Keys =>
     for await (const [key] of rowsIn(rangeOf(word, address), database)) yield key
   }
 
-/** Rows of a word that name the user second, where what they name first needs them no more. */
+/** Rows of a word that name the user second, as far as what they name first does not need them any more. */
 const allAbout = (word: Word, isOver: (about: string, left: Left) => boolean): Keys =>
   async function* (address, left, { database }) {
     for await (const [key] of rowsIn(rangeOf(word), database)) {
@@ -83,7 +83,7 @@ const allAbout = (word: Word, isOver: (about: string, left: Left) => boolean): K
     }
   }
 
-/** Of the lists of a user, each with what says that an entry is of no use to anybody. */
+/** The lists that a user has, each with a test for entries that are of no use to anybody. */
 const userLists: {
   readonly [S in ListWith<'objects'>]:
     | {
@@ -94,7 +94,7 @@ const userLists: {
 } = {
   public: { list: listOf.public, isOver: (id, store) => store.findText(id) === undefined },
   box: { list: listOf.box, isOver: () => true },
-  // Others stand there too.
+  // A thread is not one user's.
   thread: undefined,
 }
 
@@ -107,9 +107,13 @@ async function* entriesOf(address: Address, _: Left, store: Store): AsyncGenerat
 }
 
 /**
- * What becomes of the rows of each word that name the user. `before`: they went with the objects, the box, the uploads or the
- * log-ins; `stays`: they keep the address taken, or the numbers of a list from being given again; `passes`: they go by
- * themselves in time; `other`: they name no user of ours as their own.
+ * What becomes of the rows of each word when an account ends.
+ *
+ *     (keys)    these rows are removed here
+ *     before    the rows went with the objects, the box, the uploads or the log-ins
+ *     stays     the row keeps the address taken, or keeps numbers of a list from being given again
+ *     passes    the row is removed elsewhere in time
+ *     other     the row does not belong to a user of ours
  */
 const rests: { readonly [W in Word]: 'before' | 'stays' | 'passes' | 'other' | Keys } = {
   made: keyAlone(keyOf.made),

@@ -43,7 +43,7 @@ interface Listing {
   isWanted(sight: Sight, name: string, object: AtRest): boolean
   /** The version that should stand there; `undefined`: none should. */
   findVersion(sight: Sight, name: string, object: AtRest): number | undefined
-  /** What an entry says besides id and version; `undefined`: that can not be known now. */
+  /** What an entry says besides id and version. `undefined`: that cannot be known now. */
   findMore(sight: Sight, name: string, id: string): Partial<ListEntry> | undefined
 }
 

@@ -14,7 +14,7 @@ function checkUser({ view, policy, deleted }: User): void {
   if (deleted === true) throw new FmtpError('FMTP_NOT_OFFERED', 'deleting an account')
 }
 
-/** True where a kind that is published by these is not the author's own to publish. */
+/** True where the author may not publish the object in this way. */
 const isMadeElsewhere: {
   readonly [P in KindTraits['publishedBy']]: (object: FmtpObject, author: Address) => boolean
 } = {
@@ -26,7 +26,7 @@ const isMadeElsewhere: {
 
 const anything = (): void => undefined
 
-/** What each kind may say. Of what a group says its moderators were asked already. */
+/** What an object of each kind may say. What a group says was checked before. */
 const checks: { readonly [K in CoreKind]: (object: FmtpObject) => void } = {
   user: object => checkUser(object as User),
   server: anything,

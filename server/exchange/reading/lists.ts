@@ -36,7 +36,7 @@ export interface ListsPorts {
 /** The lists that are read page by page. */
 type PagedList = Extract<AskedList, ListWith<'objects'>>
 
-/** What a list is to who reads it. `own`: the user of ours who asks. `name`: whose list it is. */
+/** What a list is to its readers. `own`: the user of ours who asks. `name`: whose list it is. */
 interface PagedRow {
   /** `undefined`: it is the list of another home. @throws {FmtpError} FMTP_NOT_ALLOWED, FMTP_BAD_FRAME */
   find(
@@ -47,7 +47,7 @@ interface PagedRow {
   isHidden(name: string, viewers: readonly string[]): boolean
   /** True for an object that these viewers may see, though not in this list. */
   isLeftOut(object: FmtpObject, name: string, viewers: readonly string[]): boolean
-  /** Who forwarded an object to whose list it is. */
+  /** Who forwarded an object to the owner of the list. */
   findBringer(name: string, id: string): string | undefined
 }
 
@@ -99,9 +99,9 @@ export function createLists(ports: ListsPorts): { readonly [L in PagedList]: Rev
         if (name === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a public list needs owner')
         return ports.isOwn(name as Name) ? { list: listOf.public(name), name } : undefined
       },
-      // Who hides has no list for strangers.
+      // A user who hides has no list for strangers.
       isHidden: (name, viewers) => isAddressName(name as Name) && !ports.isOpen(name as Address, viewers),
-      // The list of a domain does not name those who hide; a forum's does.
+      // The list of a domain does not show users who hide; the list of a forum does.
       isLeftOut: ({ owner }, name, viewers) =>
         !isAddressName(name as Name) && owner !== name && !ports.isOpen(owner as Address, viewers),
       findBringer: () => undefined,
