@@ -3,7 +3,7 @@
  * takes what is passed to it. Runs in a browser and in Node; the Channel is handed in.
  */
 import { FmtpError, failures, toFmtpError } from '../schemas/failures.ts'
-import type { DescribeFrame, HelloFrame, PublicJwk } from '../schemas/frame.ts'
+import type { DescribeFrame, Frame, FrameOf, HelloFrame, PublicJwk, Verb } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'
 import { findNumber } from '../schemas/parse.ts'
 import type { Channel } from '../wire/channel.ts'
@@ -62,6 +62,14 @@ export class Connection {
   #issued: string | undefined
   #isClosed = false
   #isTrusted = false
+  /** Who takes the frames of each verb. */
+  readonly #takers: { readonly [V in Verb]: (frame: FrameOf[V], chars: number) => void } = {
+    hello: frame => this.#takeHello(frame),
+    describe: (frame, chars) => this.#takePaired(frame, chars),
+    request: (frame, chars) => this.#takePaired(frame, chars),
+    answer: (frame, chars) => this.#takePaired(frame, chars),
+    goodbye: frame => this.#end(goodbyeError(frame)),
+  }
 
   private constructor(channel: Channel, handlers: Handlers) {
     this.#channel = channel
@@ -245,18 +253,25 @@ export class Connection {
   #take(text: string): void {
     try {
       const frame = decodeFrame(text)
-      if (frame.verb === 'hello') {
-        if (this.#hellos === undefined)
-          throw new FmtpError('FMTP_WRONG_STATE', 'a hello that nobody waits for')
-        return this.#hellos.resolve(frame)
-      }
-      if (frame.verb === 'goodbye') return this.#end(goodbyeError(frame))
-      // Nothing is taken from somebody who has not been verified.
-      if (!this.#isTrusted) throw new FmtpError('FMTP_HELLO_FIRST')
-      this.#pairing.take(frame, text.length)
+      this.#takeAs(frame.verb, frame, text.length)
     } catch (thrown) {
       this.#refuse(text, toFmtpError(thrown))
     }
+  }
+
+  #takeAs<V extends Verb>(verb: V, frame: FrameOf[V], chars: number): void {
+    this.#takers[verb](frame, chars)
+  }
+
+  #takeHello(frame: HelloFrame): void {
+    if (this.#hellos === undefined) throw new FmtpError('FMTP_WRONG_STATE', 'a hello that nobody waits for')
+    this.#hellos.resolve(frame)
+  }
+
+  /** Nothing is taken from somebody who has not been verified. */
+  #takePaired(frame: Frame, chars: number): void {
+    if (!this.#isTrusted) throw new FmtpError('FMTP_HELLO_FIRST')
+    this.#pairing.take(frame, chars)
   }
 
   #refuse(text: string, error: FmtpError): void {

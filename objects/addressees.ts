@@ -3,6 +3,7 @@
  * of a group the owner of what it is about.
  */
 
+import { type KindTraits, traitsOf } from '../schemas/kinds/kinds.ts'
 import type { Post } from '../schemas/kinds/post.ts'
 import { recipientsIn } from '../schemas/kinds/recipients.ts'
 import type { Report } from '../schemas/kinds/report.ts'
@@ -15,21 +16,26 @@ type Addressed = Pick<FmtpObject, 'kind' | 'owner' | 'parent' | 'top'>
 export function addresseesOf(object: Addressed | Unsealed): readonly Address[] {
   const to = recipientsIn(object)
   if (to.length > 0) return to
-  const owners = answered(object).map(id => ownerOf(id as ObjectId))
+  const owners = answered[traitsOf(object.kind).addressees](object).map(id => ownerOf(id as ObjectId))
   const named: Name[] = [...groupIn(object), ...owners]
   return [...new Set(named.filter(isAddressName))].filter(name => name !== object.owner)
 }
 
-/** Ids of the objects whose owners this one speaks to. */
-function answered(object: Addressed): readonly string[] {
-  const { kind, parent, top, owner } = object
-  if (kind === 'post') return [parent, top].filter(id => id !== undefined)
-  const { about } = object as Partial<Report>
-  return kind === 'report' && about !== undefined && isAddressName(owner as Name) ? [about] : []
+const nothing = (): readonly string[] => []
+
+/** Ids of the objects whose owners an object speaks to where it names nobody in `to`. */
+const answered: { readonly [A in KindTraits['addressees']]: (object: Addressed) => readonly string[] } = {
+  to: nothing,
+  none: nothing,
+  answered: ({ parent, top }) => [parent, top].filter(id => id !== undefined),
+  about(object) {
+    const { about, owner } = object as Pick<Report, 'owner'> & Partial<Report>
+    return about !== undefined && isAddressName(owner as Name) ? [about] : []
+  },
 }
 
 /** The forum that a post is for. */
 export function groupIn(object: Pick<FmtpObject, 'kind'>): readonly Address[] {
   const { kind, group } = object as Pick<Post, 'kind' | 'group'>
-  return kind === 'post' && group !== undefined ? [group as Address] : []
+  return group !== undefined && traitsOf(kind).namesForum ? [group as Address] : []
 }

@@ -3,6 +3,7 @@
  * it; from members always, from others by its lists and policy.
  */
 import type { Group } from '../schemas/kinds/group.ts'
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import { recipientsIn } from '../schemas/kinds/recipients.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { Address } from '../schemas/text/names.ts'
@@ -38,7 +39,7 @@ export function decideGroupReach(group: Group, object: FmtpObject, approach: Gro
   const { owner, kind, deleted } = object
   // Who is not welcome any more may still take back what was said.
   if (deleted === true && approach.isHeld) return accept('ends what the group has')
-  const isOpening = kind === 'user' || deleted === true
+  const isOpening = traitsOf(kind).isIntroduction || deleted === true
   const reason = isOpening ? findStray(object, approach) : findMisdirected(group, object, approach)
   if (reason !== undefined) return refuse(reason)
   if (isMember(group, owner)) return accept(`${owner} is a member`)
@@ -73,7 +74,8 @@ export function isOfOtherGroup(
   object: Pick<FmtpObject, 'kind' | 'deleted'>,
   parent: Pick<FmtpObject, 'kind' | 'deleted'> | undefined,
 ): boolean {
-  if (parent?.kind !== 'post' || object.kind !== 'post') return false
+  if (parent === undefined || !traitsOf(parent.kind).namesForum || !traitsOf(object.kind).namesForum)
+    return false
   // A tombstone does not say any more what it named.
   if (parent.deleted === true || object.deleted === true) return false
   return groupIn(object)[0] !== groupIn(parent)[0]

@@ -3,7 +3,7 @@
  * read. Every decision carries its reason; what the sender is told is less, so that blocked and refused look the same.
  */
 import type { FailureCode } from '../schemas/failures.ts'
-import { privateKinds } from '../schemas/kinds/kinds.ts'
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import type { Message } from '../schemas/kinds/message.ts'
 import { recipientsIn } from '../schemas/kinds/recipients.ts'
 import type { User } from '../schemas/kinds/user.ts'
@@ -99,9 +99,9 @@ export function decideReach(recipient: User, approach: Approach): Decision {
 
 /** What is handed to others at all, and of messages formats and encryption: what the recipient says it can read. */
 export function decideReadable(recipient: User, object: FmtpObject): Decision {
-  if (privateKinds.has(object.kind)) return refuse(`a ${object.kind} is for its owner alone`)
-  if (object.kind !== 'message' || object.deleted === true)
-    return { isAccepted: true, reason: 'not a message' }
+  const { isPrivate, mustBeReadable } = traitsOf(object.kind)
+  if (isPrivate) return refuse(`a ${object.kind} is for its owner alone`)
+  if (!mustBeReadable || object.deleted === true) return { isAccepted: true, reason: 'not a message' }
   const { format, encrypted } = object as Message
   if (recipient.formats !== undefined && !recipient.formats.includes(format)) {
     return { isAccepted: false, code: 'FMTP_FORMAT', reason: `formats has no ${format}` }

@@ -3,6 +3,7 @@
  * names, with the top of that parent. What is not proven yet is kept and waits.
  */
 
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../schemas/object.ts'
 import type { ObjectId } from '../schemas/text/names.ts'
 import { isOfOtherGroup } from './group-policy.ts'
@@ -29,13 +30,10 @@ export type Place =
       readonly reason: string
     }
 
-/** Objects of these kinds begin no thread, and none of them is answered by its digest once it was replaced. */
-const threadless: ReadonlySet<string> = new Set(['user', 'server', 'group', 'mark', 'report', 'invite'])
-
 /** The first object of the thread that an object belongs to; `undefined`: it belongs to none. */
 export function topOf({ id, kind, top }: Pick<FmtpObject, 'id' | 'kind' | 'top'>): string | undefined {
   if (top !== undefined) return top
-  return threadless.has(kind) ? undefined : id
+  return traitsOf(kind).beginsThread ? id : undefined
 }
 
 /** Whether an answer follows from what is here. The hashes make a circle of answers impossible to prove. */

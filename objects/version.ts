@@ -1,5 +1,5 @@
 /** Which of two versions of an object counts (protocol §6.6): the same rule wherever one may replace another. */
-import { singleKinds } from '../schemas/kinds/kinds.ts'
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
 import { groupIn } from './addressees.ts'
 import { sealedDigest, type VerifiedObject } from './seals/seal.ts'
@@ -26,8 +26,9 @@ export function findMoved(
   before: Pick<FmtpObject, 'kind' | 'createdAt' | 'parent' | 'parentHash' | 'top' | 'deleted'>,
 ): (typeof lasting)[number] | 'group' | undefined {
   const isTold = object.deleted !== true && before.deleted !== true
-  if (isTold && object.kind === 'post' && groupIn(object)[0] !== groupIn(before)[0]) return 'group'
-  const names = singleKinds.has(object.kind) ? lasting.slice(0, 1) : lasting
+  const { isSingle, namesForum } = traitsOf(object.kind)
+  if (isTold && namesForum && groupIn(object)[0] !== groupIn(before)[0]) return 'group'
+  const names = isSingle ? lasting.slice(0, 1) : lasting
   return names.find(name => object[name] !== before[name])
 }
 

@@ -1,5 +1,6 @@
 /** Views of a user object (protocol §6.3): the same user for different eyes. */
 
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import { ownerMembers, type User } from '../schemas/kinds/user.ts'
 import type { FmtpObject, Unsealed } from '../schemas/object.ts'
 
@@ -8,7 +9,7 @@ const forOwnerAlone: ReadonlySet<string> = new Set([...Object.keys(ownerMembers)
 /** True for all but users as only some may see them: what is kept under a user's id is what everyone may have. */
 export function isEveryones(object: FmtpObject): boolean {
   const { view = 'everyone' } = object as User
-  return object.kind !== 'user' || view === 'everyone'
+  return !traitsOf(object.kind).hasViews || view === 'everyone'
 }
 
 /**

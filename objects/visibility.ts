@@ -1,5 +1,5 @@
 /** What a viewer may see (protocol §9.3): public objects are anyone's, others belong to a conversation. */
-import { privateKinds } from '../schemas/kinds/kinds.ts'
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import { recipientsIn } from '../schemas/kinds/recipients.ts'
 import type { User } from '../schemas/kinds/user.ts'
 import type { FmtpObject } from '../schemas/object.ts'
@@ -18,7 +18,7 @@ export interface Sight {
  * Whether all of these viewers may see it, since all of them will; a guest has none.
  */
 export function maySee(object: FmtpObject, viewers: readonly string[], sight: Sight): boolean {
-  if (privateKinds.has(object.kind))
+  if (traitsOf(object.kind).isPrivate)
     return viewers.length > 0 && viewers.every(viewer => viewer === object.owner)
   if (object.public === true || isOpenUser(object)) return true
   const to: readonly string[] = recipientsIn(object)
@@ -38,5 +38,5 @@ function groupsOf(object: FmtpObject): readonly Address[] {
 
 /** Everyone's view of a user is for everyone unless the user hides. */
 function isOpenUser(object: FmtpObject): boolean {
-  return object.kind === 'user' && object.public !== false && (object as User).view === 'everyone'
+  return traitsOf(object.kind).hasViews && object.public !== false && (object as User).view === 'everyone'
 }

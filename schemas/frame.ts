@@ -6,6 +6,7 @@ import type { Static } from 'typebox'
 import { blobSecret } from './kinds/attachment.ts'
 import { contact } from './kinds/contact.ts'
 import { limits } from './limits.ts'
+import { askedListNames } from './lists.ts'
 import {
   addressText,
   compactJws,
@@ -94,7 +95,7 @@ export type DescribeFrame = Readonly<Static<typeof describeFrame>>
 
 export const listQuery = Type.Object(
   {
-    of: Type.Enum(['public', 'box', 'thread', 'outbox']),
+    of: Type.Enum(askedListNames),
     owner: Type.Optional(nameText),
     top: Type.Optional(objectIdText),
     kind: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]*$', maxLength: 32 })),
@@ -178,4 +179,5 @@ export const frames = {
 } as const
 
 export type Verb = keyof typeof frames
-export type Frame = HelloFrame | DescribeFrame | RequestFrame | AnswerFrame | GoodbyeFrame
+export type FrameOf = { readonly [V in Verb]: Readonly<Static<(typeof frames)[V]>> }
+export type Frame = FrameOf[Verb]

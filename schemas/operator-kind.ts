@@ -3,7 +3,7 @@
  * makes from it a schema of our own. What a value costs so grows with its size alone, whatever the schema says.
  */
 import type { TProperties, TSchema } from 'typebox'
-import { coreMembers } from './kinds/kinds.ts'
+import { isCoreKind } from './kinds/kinds.ts'
 import { recipients } from './kinds/recipients.ts'
 import { limits } from './limits.ts'
 import { commonNames } from './object.ts'
@@ -227,7 +227,7 @@ export function checkOperatorKind(kind: string, schema: unknown): CheckedKind {
 
   if (!/^[a-z][a-z0-9-]{0,31}$/.test(kind))
     tell([], 'a kind is named by 1 to 32 of a-z 0-9 -, a letter first')
-  if (Object.hasOwn(coreMembers, kind)) tell([], `${kind} is a kind of the protocol`)
+  if (isCoreKind(kind)) tell([], `${kind} is a kind of the protocol`)
   const members = readMembers(schema)
   return problems.length > 0 ? { kind: undefined, problems } : { kind: { kind, members }, problems: [] }
 }

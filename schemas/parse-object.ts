@@ -4,7 +4,7 @@
  */
 import type { TProperties } from 'typebox'
 import { FmtpError } from './failures.ts'
-import { coreMembers } from './kinds/kinds.ts'
+import { kinds } from './kinds/kinds.ts'
 import { recipients } from './kinds/recipients.ts'
 import {
   anyObject,
@@ -57,7 +57,7 @@ const finishedTombstone = compile(tombstone) as unknown as Validator<FmtpObject>
 const unsealedTombstone = compile(draftTombstone) as unknown as Validator<Draft>
 
 const coreShapes: ReadonlyMap<string, Shapes> = new Map(
-  Object.entries(coreMembers).map(([kind, members]) => [kind, shapesOf(kind, members)]),
+  Object.entries(kinds).map(([kind, { members }]) => [kind, shapesOf(kind, members)]),
 )
 
 /** What any object is, where its kind says nothing more. */

@@ -1,6 +1,6 @@
 /** What no schema can say of an object: how its members must fit each other, and its kind (protocol §6.1). */
 import { FmtpError } from './failures.ts'
-import { privateKinds, singleKinds } from './kinds/kinds.ts'
+import { singleKinds, traitsOf } from './kinds/kinds.ts'
 import type { Draft, Unsealed } from './object.ts'
 import { isAddressName, type Name, nonceOf, type ObjectId, ownerOf } from './text/names.ts'
 
@@ -24,7 +24,7 @@ export function checkDraftRules(object: Draft): void {
   // Both in the one form of an instant, whose text order is the order of time.
   if (expiresAt !== undefined && createdAt !== undefined && expiresAt < createdAt)
     throw bad(`expires ${expiresAt}, created ${createdAt}`)
-  if (object.public === true && privateKinds.has(kind)) throw bad(`a ${kind} is never public`)
+  if (object.public === true && traitsOf(kind).isPrivate) throw bad(`a ${kind} is never public`)
 }
 
 function checkOwner(object: Draft): void {
@@ -32,10 +32,10 @@ function checkOwner(object: Draft): void {
   const owner: Name = ownerOf(id as ObjectId)
   if (object.owner !== undefined && owner !== object.owner) throw bad(`id ${id} is not of ${object.owner}`)
   const nonce = nonceOf(id as ObjectId)
-  if (singleKinds.has(kind) ? nonce !== kind : singleKinds.has(nonce))
-    throw bad(`id ${id} does not fit kind ${kind}`)
-  // A server reports for itself, a group for its list.
-  if (kind !== 'report' && isAddressName(owner) === (kind === 'server')) throw bad(`${kind} of ${owner}`)
+  const { isSingle, ownedBy } = traitsOf(kind)
+  if (isSingle ? nonce !== kind : singleKinds.has(nonce)) throw bad(`id ${id} does not fit kind ${kind}`)
+  if (ownedBy !== 'either' && isAddressName(owner) !== (ownedBy === 'address'))
+    throw bad(`${kind} of ${owner}`)
   const { domain } = object as { domain?: unknown }
   if (kind === 'server' && domain !== undefined && domain !== owner)
     throw bad(`server object of ${owner} speaks of another domain`)

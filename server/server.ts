@@ -23,6 +23,7 @@ import { createFamily } from '../routing/parents/hierarchy.ts'
 import { createWays } from '../routing/parents/next-hop.ts'
 import { type LinkedPeer, ParentLinks } from '../routing/parents/uplinks.ts'
 import { FmtpError, toFmtpError } from '../schemas/failures.ts'
+import { traitsOf } from '../schemas/kinds/kinds.ts'
 import { limits } from '../schemas/limits.ts'
 import { findEndpoint, findParentRule } from '../schemas/text/formats.ts'
 import {
@@ -343,7 +344,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         },
         findOutgoing: (id, version) => {
           const object = reveal.findFor(id as ObjectId, [ownerOf(id as ObjectId)])
-          const isView = object?.kind === 'user' && object.deleted !== true
+          const isView = object !== undefined && traitsOf(object.kind).hasViews && object.deleted !== true
           const outgoing = isView ? reveal.findFor(id as ObjectId, []) : object
           return outgoing?.version === version ? outgoing : undefined
         },

@@ -2,6 +2,7 @@
  * Which blobs an object names, and who may have them for its sake (protocol §9.8). The rows are written with the object
  * and go with it; a blob that no object names any more is loose, and is looked at later.
  */
+import { type KindTraits, traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { type Change, holdAs } from './change.ts'
 import type { Database } from './engine/database.ts'
@@ -57,7 +58,7 @@ export function toldBytes(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>, sha
 /** The blobs that an object names, by SHA-256. */
 export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): ReadonlyMap<string, Attached> {
   const { kind, public: isOpen } = object
-  const isPublic = isOpen === true || (kind === 'user' && isOpen !== false)
+  const isPublic = isOpen === true || (isOpen !== false && traitsOf(kind).hasViews)
   const attached = new Map<string, Attached>()
   for (const { sha256, format = 'application/octet-stream', name, secret } of piecesOf(object)) {
     if (sha256 === undefined) continue
@@ -71,12 +72,20 @@ export function attachedTo(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): R
   return attached
 }
 
+const ownBlobs: {
+  readonly [B in KindTraits['ownBlob']]: (carrier: Carrier) => Partial<Piece> | undefined
+} = {
+  none: () => undefined,
+  itself: carrier => carrier,
+  avatar: ({ avatar }) => avatar,
+}
+
 function piecesOf(object: Omit<FmtpObject, 'encryptedKey' | 'hash'>): readonly Partial<Piece>[] {
   const carrier = object as Carrier
-  const { kind, deleted, avatar, attachments = [] } = carrier
+  const { deleted, attachments = [] } = carrier
   if (deleted === true) return []
-  if (kind === 'file') return [...attachments, carrier]
-  return kind === 'user' && avatar !== undefined ? [...attachments, avatar] : attachments
+  const own = ownBlobs[traitsOf(object.kind).ownBlob](carrier)
+  return own === undefined ? attachments : [...attachments, own]
 }
 
 export interface Attaching {

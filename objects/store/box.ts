@@ -1,5 +1,6 @@
 /** A user's box (protocol §9.4): what of an object is written for each user who has it, and taken back. */
 
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import { domainOf, type Name } from '../../schemas/text/names.ts'
 import { type Change, enlist, holdAs, unlist } from './change.ts'
@@ -81,7 +82,8 @@ type Answering = Pick<FmtpObject, 'id' | 'kind' | 'owner' | 'parent' | 'top' | '
  * §8.3); `undefined` for what is no such answer.
  */
 export function answeredKey({ kind, owner, parent, top }: Answering, address: string): string | undefined {
-  if (kind !== 'message' || parent === undefined || top === undefined || owner === address) return undefined
+  if (parent === undefined || top === undefined || owner === address) return undefined
+  if (!traitsOf(kind).isHandedOn) return undefined
   return keyOf.answered(top, address, domainOf(owner as Name))
 }
 

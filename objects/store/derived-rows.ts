@@ -2,6 +2,7 @@
  * The rows that follow from an object alone, and the lists in which it stands: what `describe` writes, and what
  * `fmtp verify` expects. Boxes, threads and the cache depend on more than the object.
  */
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import { domainOf, isAddressName, type Name } from '../../schemas/text/names.ts'
 import { topOf } from '../thread.ts'
 import type { AtRest } from './at-rest.ts'
@@ -31,9 +32,9 @@ export function findFavourite(object: AtRest): string | undefined {
   return kind === 'mark' && kept === true ? about : undefined
 }
 
-/** Public lists of an owner of ours in which an object of this kind may stand. Of users there are views instead. */
+/** Public lists of an owner of ours in which an object of this kind may stand. Of some there are views instead. */
 export function publicLists({ kind, owner }: Pick<AtRest, 'kind' | 'owner'>): readonly ListName[] {
-  if (kind === 'user') return []
+  if (traitsOf(kind).hasViews) return []
   const name = owner as Name
   return (isAddressName(name) ? [name, domainOf(name)] : [name]).map(each => listOf.public(each))
 }

@@ -58,6 +58,8 @@
  *     owed <unix ms> <id> <domain>         a relay has it, and has to say until then what became of it
  */
 
+import type { AskedList } from '../../schemas/lists.ts'
+
 const separator = ' '
 const msDigits = 15
 
@@ -125,9 +127,62 @@ export const keyOf = {
   owed: (dueAtMs: number, id: string, domain: string) => key('owed', padded(dueAtMs, msDigits), id, domain),
 } as const
 
+/** What is kept of a list. */
+export interface ListRow {
+  /**
+   * What its entries are. `objects`: each object once, in the order of arrival and in the order of making. `deliveries`: what
+   * is delivered to a domain, with numbers that have no gaps. `none`: the list only counts bytes.
+   */
+  readonly entries: 'objects' | 'deliveries' | 'none'
+}
+
+/** The sorts of lists, one row for each. Every list that may be asked for is among them. */
+export const lists = {
+  public: { entries: 'objects' },
+  box: { entries: 'objects' },
+  thread: { entries: 'objects' },
+  outbox: { entries: 'deliveries' },
+  bulk: { entries: 'deliveries' },
+  blobs: { entries: 'none' },
+  relay: { entries: 'none' },
+  cache: { entries: 'none' },
+} as const satisfies Readonly<Record<AskedList, ListRow>> & Readonly<Record<string, ListRow>>
+
+export type ListSort = keyof typeof lists
+
+/** The sorts of lists with such entries. */
+export type ListWith<E extends ListRow['entries']> = {
+  [S in ListSort]: (typeof lists)[S]['entries'] extends E ? S : never
+}[ListSort]
+
+/** The first words of keys, as they stand in the table above. */
+export type Word = Exclude<keyof typeof keyOf, 'blobLeaving'> | 'blob-leaving'
+
 /** Names of lists; each counts its own entries. */
-export type ListName =
-  `${'public' | 'box' | 'thread' | 'outbox' | 'bulk' | 'cache' | 'blobs' | 'relay'} ${string}`
+export type ListName = `${ListSort} ${string}`
+
+/** The name of a list taken apart, with its row. */
+export type ListParts = {
+  readonly [S in ListSort]: (typeof lists)[S] & {
+    readonly list: ListName
+    readonly sort: S
+    /** Whose list it is: an address, a domain, or the id of an object. */
+    readonly name: string
+  }
+}[ListSort]
+
+/** Takes the name of a list apart and gives its row. `undefined`: the text, perhaps of a damaged key, names no list. */
+export function findList(text: string): ListParts | undefined {
+  const at = text.indexOf(separator)
+  const sort = text.slice(0, Math.max(0, at))
+  if (!Object.hasOwn(lists, sort)) return undefined
+  return { list: text, sort, name: text.slice(at + 1), ...lists[sort as ListSort] } as ListParts
+}
+
+/** The sort of a list. */
+export function sortOfList(list: ListName): ListSort {
+  return list.slice(0, list.indexOf(separator)) as ListSort
+}
 
 export const listOf = {
   /** Public objects of an owner of ours, and of a forum the posts that it took; of a domain: its own and those of all its users. */
@@ -146,7 +201,7 @@ export const listOf = {
   relay: (child: string): ListName => `relay ${child}`,
   /** Has no entries, only bytes: what foreign objects that nobody here holds take, and blobs that went through. */
   cache: 'cache foreign' as ListName,
-} as const
+} as const satisfies { readonly [S in ListSort]: ListName | ((name: string) => ListName) }
 
 /** A half-open range of keys. */
 export interface Range {
@@ -155,8 +210,8 @@ export interface Range {
 }
 
 /** All keys whose parts begin with these. */
-export function rangeOf(...parts: readonly string[]): Range {
-  const start = key(...parts)
+export function rangeOf(word: Word, ...parts: readonly string[]): Range {
+  const start = key(word, ...parts)
   // '!' follows the space in the order of bytes.
   return { gt: `${start}${separator}`, lt: `${start}!` }
 }
@@ -200,7 +255,7 @@ export function positionOf(createdAtMs: number, idHash: string): string {
 /** Digits of a position. */
 export const positionDigits = msDigits + 20
 
-/** List and number of an entry's key; `undefined`: it is no such key. */
+/** List and number of an entry's key; `undefined`: it is no such key. In a damaged key the list may not exist. */
 export function entryOf(text: string): { readonly list: ListName; readonly number: number } | undefined {
   const start = `entry${separator}`
   if (!text.startsWith(start)) return undefined

@@ -3,7 +3,7 @@
  * for a while. Deliveries have a schedule of their own, and are not held back.
  */
 import type { Clock } from '../../objects/clock.ts'
-import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
+import { type Concern, FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 
 export interface Breaker {
@@ -25,8 +25,17 @@ interface Trouble {
 
 const domainsMost = 10_000
 
-/** What says nothing about whether the domain answers. */
-const ownAffairs: ReadonlySet<FailureCode> = new Set(['FMTP_SHUTTING_DOWN', 'FMTP_RESTING'])
+/** Which failures say something about whether the domain answers. */
+const isTelling: { readonly [C in Concern]: boolean } = {
+  request: true,
+  way: true,
+  'dead-end': true,
+  never: true,
+  lie: true,
+  lost: true,
+  shutdown: false,
+  rest: false,
+}
 
 export function createBreaker(clock: Clock): Breaker {
   /** In the order of their last failures. */
@@ -48,7 +57,7 @@ export function createBreaker(clock: Clock): Breaker {
 
     fail(domain, error) {
       // A domain without a key or a host has answered; one that proved to be another rests by its host.
-      if (!error.isTemporary || ownAffairs.has(error.code)) return
+      if (!error.isTemporary || !isTelling[error.concern]) return
       const before = troubles.get(domain)
       if (leftMs(before) > 0) return
       const nowMs = clock.now()

@@ -10,7 +10,7 @@ import {
 import type { Store } from '../../objects/store/store.ts'
 import { isNewer } from '../../objects/version.ts'
 import { type FailureCode, FmtpError, toFmtpError } from '../../schemas/failures.ts'
-import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import type { Name, ObjectId } from '../../schemas/text/names.ts'
@@ -102,7 +102,7 @@ export function createKeeping(
 
   /** Past its credential: by the keys that its owner has now. What says which those are must be believed without. */
   async function believeByKeys(object: FmtpObject): Promise<VerifiedObject | undefined> {
-    if (singleKinds.has(object.kind)) return undefined
+    if (traitsOf(object.kind).isSingle) return undefined
     const old = await verifyOldSeal(object, clock.now())
     if (old === undefined) return undefined
     const keys = await findKeys(object.owner as Name)

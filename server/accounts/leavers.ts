@@ -155,7 +155,7 @@ export class Leavers {
   async logInKeys(address: Address): Promise<string[]> {
     const { database } = this.#ports.store
     const keys: string[] = []
-    for (const word of ['device', 'resealing'])
+    for (const word of ['device', 'resealing'] as const)
       for await (const [key] of rowsIn(rangeOf(word, address), database)) keys.push(key)
     for await (const [key, text] of rowsIn(rangeOf('token'), database))
       if (findRow<{ address?: string }>(text)?.address === address) keys.push(key)

@@ -11,7 +11,7 @@ import type { Peer } from '../../routing/connect/peer.ts'
 import type { Note } from '../../routing/ladder.ts'
 import type { AskPiece } from '../../routing/lookup/blob-pieces.ts'
 import type { Piece, PieceQuery } from '../../routing/lookup/piece.ts'
-import { type FailureCode, type FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import { type Concern, type FailureCode, type FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain, ObjectId } from '../../schemas/text/names.ts'
 import { Due } from '../delivery/backoff.ts'
@@ -38,10 +38,18 @@ const restMs = 60_000
 const againMs = 5_000
 const droppedMost = 1000
 const promptMost = 16
-/** The connection ended, for whatever reason. */
-const endedUnder: ReadonlySet<FailureCode> = new Set(['FMTP_DISCONNECTED', 'FMTP_SHUTTING_DOWN'])
-/** What trying again does not help against. */
-const endings: ReadonlySet<FailureCode> = new Set(['FMTP_NO_ROOM', 'FMTP_BLOB_TOO_LARGE', 'FMTP_ABSENT'])
+
+/** What is done after a failure. `at once`: the connection ended, and what came is kept. */
+const nextSteps: { readonly [C in Concern]: 'later' | 'at once' | 'never' } = {
+  request: 'later',
+  way: 'later',
+  'dead-end': 'later',
+  never: 'never',
+  lie: 'later',
+  lost: 'at once',
+  shutdown: 'at once',
+  rest: 'later',
+}
 
 export class PullLine {
   readonly #domain: Domain
@@ -173,10 +181,11 @@ export class PullLine {
     const faults = before.faults + (isFault(error, hasProgress) ? 1 : 0)
     const firstAtMs = before.firstAtMs ?? nowMs
     const isOver = faults >= limits.pullFaults || nowMs - firstAtMs >= limits.outboxMs
-    if (isOver || endings.has(code)) return this.#giveUp(row, { code, reason })
+    const next = nextSteps[error.concern]
+    if (isOver || next === 'never') return this.#giveUp(row, { code, reason })
     const { sha256, id } = pullKeyOf(row[0])
     // At once again from where it ended: whether the domain is still there shows then.
-    const isPrompt = hasProgress && endedUnder.has(code) && attempts <= promptMost
+    const isPrompt = hasProgress && next === 'at once' && attempts <= promptMost
     const dueAtMs = nowMs + (isPrompt ? 0 : Math.max(waitMs(attempts, random()), retryAfterMs))
     const pull: Pull = { ...before, attempts, faults, firstAtMs }
     const key = keyOf.pull(this.#domain, dueAtMs, sha256, id)

@@ -4,7 +4,7 @@ import type { Clock } from '../../objects/clock.ts'
 import type { Incoming } from '../../objects/store/blobs/blobs.ts'
 import { isComing } from '../../routing/lookup/blob-pieces.ts'
 import type { Piece, PieceQuery } from '../../routing/lookup/piece.ts'
-import { type FailureCode, FmtpError, toFmtpError } from '../../schemas/failures.ts'
+import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 
 export interface Filling {
@@ -18,9 +18,6 @@ export interface Filling {
   /** Something came. */
   onPiece?: (() => void) | undefined
 }
-
-/** With these nothing of what came is of any use. */
-const liesAbout: ReadonlySet<FailureCode> = new Set(['FMTP_BLOB_PIECE', 'FMTP_BLOB_SIZE'])
 
 /** @throws {FmtpError} FMTP_BLOB_PIECE, FMTP_BLOB_SIZE, and what came is thrown away; FMTP_TIMEOUT, or why a piece does not come */
 export async function fill(incoming: Incoming, filling: Filling): Promise<void> {
@@ -39,7 +36,7 @@ export async function fill(incoming: Incoming, filling: Filling): Promise<void> 
       if (clock.now() > endMs) throw new FmtpError('FMTP_TIMEOUT', `${incoming.bytes} bytes came`)
     } while (incoming.bytes < bytes)
   } catch (thrown) {
-    if (thrown instanceof FmtpError && liesAbout.has(thrown.code)) await incoming.drop()
+    if (thrown instanceof FmtpError && thrown.concern === 'lie') await incoming.drop()
     throw thrown
   }
 }

@@ -3,7 +3,7 @@ import type { Guard } from '../../routing/connect/dial-guard.ts'
 import { hostPort } from '../../routing/connect/round-trips.ts'
 import { findHosts, type Hosts } from '../../routing/dns/hosts.ts'
 import type { Resolver } from '../../routing/dns/resolver.ts'
-import { FmtpError } from '../../schemas/failures.ts'
+import { type FailureCode, FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Domain } from '../../schemas/text/names.ts'
 import { type Called, type CallPlace, type CallPorts, callAsGuest } from './call.ts'
@@ -129,7 +129,7 @@ function judgeFailure(domain: Domain, { host, address, port }: CallPlace, thrown
 
 const generalAdvice = 'Others fail here as well. Look at the log of the server, and at what stands between.'
 
-const advices: Readonly<Record<string, string>> = {
+const advices: Readonly<Partial<Record<FailureCode, string>>> = {
   FMTP_GUARDED:
     'Other servers do not dial such an address or port. Publish a public address; inside an organisation, guard.allow names its networks.',
   FMTP_CONNECT_FAILED:

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/connect/peer.ts'
-import { toFmtpError } from '../../schemas/failures.ts'
+import { type Concern, findFailure, toFmtpError } from '../../schemas/failures.ts'
 import type { Result } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -122,11 +122,25 @@ function resultIn(answer: Answer, to: Address): Result {
   )
 }
 
-/** These are about the way through a server that is not the recipient's: another way, or another day, may do. */
-const ofWay: ReadonlySet<string> = new Set(['FMTP_NOT_RELAYED', 'FMTP_LOOP', 'FMTP_TOO_FAR', 'FMTP_NOT_MINE'])
+/**
+ * What a failure says about the way through a server that is not the recipient's. `some`: another way, or another day, may
+ * work. `endless`: the way leads nowhere, and only a person can mend it: whoever brought what is passed on is told.
+ */
+const waysOf: { readonly [C in Concern]: 'none' | 'some' | 'endless' } = {
+  request: 'none',
+  way: 'some',
+  'dead-end': 'endless',
+  never: 'none',
+  lie: 'none',
+  lost: 'none',
+  shutdown: 'none',
+  rest: 'none',
+}
 
-/** And these about a way that leads nowhere: who hears of it can mend it, and for whom something is passed on, who brought it. */
-const endless: ReadonlySet<string> = new Set(['FMTP_LOOP', 'FMTP_TOO_FAR'])
+/** A code that is not known here says nothing about the way. */
+function wayOf({ code }: Result): 'none' | 'some' | 'endless' {
+  return code === undefined ? 'none' : waysOf[findFailure(code)?.concern ?? 'request']
+}
 
 /** `busy` is tried again, the slowest recipient deciding when. Whatever else a peer says is for good. */
 function deliveryOf(
@@ -137,11 +151,9 @@ function deliveryOf(
   const said: Said[] = []
   const left: Result[] = []
   for (const result of results) {
-    const { code = '' } = result
-    const isOfWay = name !== domain && ofWay.has(code)
-    if (isOfWay && isPassedOn && endless.has(code))
-      said.push({ ...saidOf(result, name as Domain), outcome: 'failed' })
-    else if (result.outcome === 'busy' || isOfWay) left.push(result)
+    const way = name === domain ? 'none' : wayOf(result)
+    if (isPassedOn && way === 'endless') said.push({ ...saidOf(result, name as Domain), outcome: 'failed' })
+    else if (result.outcome === 'busy' || way !== 'none') left.push(result)
     else said.push(saidOf(result, name as Domain))
   }
   const [first] = left

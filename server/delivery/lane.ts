@@ -7,7 +7,7 @@ import type { Domain } from '../../schemas/text/names.ts'
 import { Cursor, type NumberedEntry } from './cursor.ts'
 import type { Said } from './deliver.ts'
 import { type Placed, rowWrite, settledBy, withSettled } from './delivery-rows.ts'
-import type { DeliveryRow, Sort, Trying } from './outbox.ts'
+import { type DeliveryRow, isBulk, type Sort, type Trying } from './outbox.ts'
 import { Retries, type RetriesPorts, type Retry } from './retries.ts'
 
 /** An entry, and what is kept of it where it was put off before. */
@@ -18,6 +18,8 @@ export interface Work extends NumberedEntry {
 
 export class Lane {
   readonly sort: Sort
+  /** It leaves room for others. */
+  readonly isBulk: boolean
   readonly list: ListName
   readonly cursor: Cursor
   readonly retries: Retries
@@ -26,6 +28,7 @@ export class Lane {
 
   constructor(sort: Sort, domain: Domain, ports: RetriesPorts & { onError(thrown: unknown): void }) {
     this.sort = sort
+    this.isBulk = isBulk[sort]
     this.list = listOf[sort](domain)
     this.#domain = domain
     this.#store = ports.store

@@ -4,9 +4,10 @@
  */
 
 import type { Append } from '../../objects/store/engine/write.ts'
-import { keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import { keyOf, type ListName, type ListWith, listOf } from '../../objects/store/layout.ts'
 import { findRow, parseRow } from '../../objects/store/row.ts'
 import type { Store } from '../../objects/store/store.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import {
@@ -84,14 +85,15 @@ export interface Trying {
 }
 
 /** Which of the two lists of a domain. */
-export type Sort = 'outbox' | 'bulk'
-export const sorts: readonly Sort[] = ['outbox', 'bulk']
+export type Sort = ListWith<'deliveries'>
 
-/** What a person waits for is not kept waiting by much else: messages, users, reports and all tombstones go first. */
-const prompt: ReadonlySet<string> = new Set(['message', 'user', 'report'])
+/** Whether a list leaves room for the others. In the order in which a worker drains them. */
+export const isBulk: { readonly [S in Sort]: boolean } = { outbox: false, bulk: true }
+export const sorts = Object.keys(isBulk) as readonly Sort[]
 
+/** What a person waits for is not kept waiting by much else: some kinds and all tombstones go first. */
 export function sortOf({ kind, deleted }: Pick<FmtpObject, 'kind' | 'deleted'>): Sort {
-  return deleted === true || prompt.has(kind) ? 'outbox' : 'bulk'
+  return deleted === true || traitsOf(kind).goesFirst ? 'outbox' : 'bulk'
 }
 
 /** In which domain's name an entry is brought. */
@@ -139,8 +141,9 @@ export function outboxWrites(
   const puts: [string, string][] = []
   const queue = (domain: Domain, { id, version, ...what }: FmtpObject, to: readonly Address[]): void => {
     const sort = sortOf(what)
+    const { isIntroduction } = traitsOf(what.kind)
     const key = keyOf.delivery(id, domain)
-    const text = isNew && what.kind !== 'user' ? undefined : database.get(key)
+    const text = isNew && !isIntroduction ? undefined : database.get(key)
     const { for: holders = [], after } = text === undefined ? {} : parseRow<Partial<DeliveryRow>>(text)
     const all = holders.length === 0 ? to : [...new Set([...holders, ...to])]
     const kept = after === undefined ? {} : { after }
@@ -148,7 +151,7 @@ export function outboxWrites(
       JSON.stringify({ version, list: sort, number, for: all, ...kept, atMs: nowMs } satisfies DeliveryRow)
     // A user object goes to who writes to its owner anew; an edit of anything else to all who have it.
     const entry: OutboxEntry = {
-      ...{ id, version, for: what.kind === 'user' && what.deleted !== true ? to : all },
+      ...{ id, version, for: isIntroduction && what.deleted !== true ? to : all },
       ...(by && { by }),
       ...kept,
       ...(isFollowed === true && id === object.id ? { isFollowed } : {}),

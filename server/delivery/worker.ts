@@ -237,7 +237,7 @@ export class Worker {
   }
 
   #takeOf(lane: Lane | undefined, may: May): Work | undefined {
-    if (lane === undefined || (lane.sort === 'bulk' && !may.bulk)) return undefined
+    if (lane === undefined || (lane.isBulk && !may.bulk)) return undefined
     return lane.take(may.retry)
   }
 
@@ -249,7 +249,7 @@ export class Worker {
     for (;;) {
       let hasMore = false
       for (const lane of this.#lanes)
-        if (lane.sort !== 'bulk' || may.bulk) hasMore = (await lane.fill(may.retry)) || hasMore
+        if (!lane.isBulk || may.bulk) hasMore = (await lane.fill(may.retry)) || hasMore
       const work = this.#take(may)
       if (work !== undefined || !hasMore) return work
     }
@@ -432,7 +432,7 @@ interface May {
 function count(underWay: { all: number; retries: number; bulk: number }, work: Work, by: number): void {
   underWay.all += by
   if (work.retry !== undefined) underWay.retries += by
-  if (work.lane.sort === 'bulk') underWay.bulk += by
+  if (work.lane.isBulk) underWay.bulk += by
 }
 
 /** Looking up a recipient was in vain already. */

@@ -26,6 +26,7 @@ import { maySee, type Sight } from '../../objects/visibility.ts'
 import type { Elder } from '../../routing/lookup/expired-seal.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, DescribeOutcome, Result } from '../../schemas/frame.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
@@ -208,7 +209,7 @@ export function createAdmit(ports: AdmitPorts): Admit {
       !ports.isOwnDomain(home) &&
       queuePulls(change, object, ports.clock.now(), store.database)
     // Only who speaks for the owner can say that this is how it stands now: a forward may be of long ago.
-    if (object.kind === 'user' && isBroughtByOwner(object, nameOf(standing)))
+    if (traitsOf(object.kind).isIntroduction && isBroughtByOwner(object, nameOf(standing)))
       change.puts.push([keyOf.foreign(object.id), String(ports.clock.now())])
     const [isWritten] = await store.database.commit([change])
     if (isWritten === true && hasPulls) ports.onPulls(home)

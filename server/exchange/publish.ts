@@ -21,6 +21,7 @@ import { maySee, type Sight } from '../../objects/visibility.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../schemas/frame.ts'
 import type { Group } from '../../schemas/kinds/group.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { User } from '../../schemas/kinds/user.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Draft, FmtpObject } from '../../schemas/object.ts'
@@ -253,7 +254,7 @@ export function createPublish(ports: PublishPorts): Publish {
     const before = store.findBefore(id)
     if (before === undefined || before.object.deleted === true) return undefined
     const { kind, version: held } = before.object
-    const shown = kind === 'user' ? (store.findView('everyone', author)?.version ?? 0) : 0
+    const shown = traitsOf(kind).hasViews ? (store.findView('everyone', author)?.version ?? 0) : 0
     const version = Math.max(clock.now(), held + 1, shown + 1)
     const finished = fillAndSeal({ id, kind, deleted: true, version } as Draft, author)
     return finished === 'known' ? undefined : finished
@@ -344,7 +345,8 @@ function recipientsOf(
   holders: readonly Address[] = [],
 ): Address[] {
   const named = [object, before].flatMap(each => (each === undefined ? [] : addresseesOf(each as FmtpObject)))
-  return [...new Set([...named, ...(object.kind === 'user' && object.deleted !== true ? [] : holders)])]
+  const isGreeting = traitsOf(object.kind).isIntroduction && object.deleted !== true
+  return [...new Set([...named, ...(isGreeting ? [] : holders)])]
 }
 
 function inOrder(recipients: readonly Address[], results: readonly Result[]): Result[] {

@@ -12,9 +12,10 @@ import type { StandsFor } from '../../routing/lookup/delegation.ts'
 import type { Lookup, LookupOptions } from '../../routing/lookup/lookup.ts'
 import { type Sought, soughtId } from '../../routing/lookup/query.ts'
 import { FmtpError } from '../../schemas/failures.ts'
-import type { RequestFrame } from '../../schemas/frame.ts'
-import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import type { ListQuery, RequestFrame } from '../../schemas/frame.ts'
+import { singleKinds, traitsOf } from '../../schemas/kinds/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
+import type { AskedList } from '../../schemas/lists.ts'
 import type { FmtpObject } from '../../schemas/object.ts'
 import {
   type Address,
@@ -30,7 +31,7 @@ import type { Accounts } from '../accounts/accounts.ts'
 import type { Standing } from '../accounts/principal.ts'
 import { absent, type BlobAsking, type BlobReveal, type SoughtBlob } from '../blobs/give-piece.ts'
 import { readResults } from '../delivery/status/results.ts'
-import { createLists } from './reading/lists.ts'
+import { createLists, type RevealList } from './reading/lists.ts'
 import type { Pull } from './reading/outbox-resend.ts'
 import type { FindContacts } from './reading/own-contacts.ts'
 import type { FindView } from './reading/views.ts'
@@ -68,9 +69,6 @@ export interface Reveal {
   /** An object that is here, as these viewers may see it. Without viewers: everyone's view. */
   findFor(id: ObjectId, viewers: readonly string[]): FmtpObject | undefined
 }
-
-/** Of these nobody asks who has them. */
-const silent: ReadonlySet<string> = new Set(['user', 'server', 'mark', 'report'])
 
 export function createReveal(ports: RevealPorts): Reveal {
   const { store, accounts, sight } = ports
@@ -145,7 +143,7 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   /** Beside the object, which is the same for everyone. */
   function contactsFor(object: FmtpObject, { remote }: Standing): Pick<Answer, 'contacts'> {
-    if (!singleKinds.has(object.kind)) return {}
+    if (!traitsOf(object.kind).isSingle) return {}
     const domain = domainOf(object.owner as Name)
     const contacts = accounts.isOwnDomain(domain)
       ? ports.findContacts(remote)
@@ -227,7 +225,8 @@ export function createReveal(ports: RevealPorts): Reveal {
 
   /** An author learns what became of it at each recipient. */
   async function statesOf(object: FmtpObject, standing: Standing): Promise<Pick<Answer, 'results'>> {
-    if (standing.role !== 'client' || standing.name !== object.owner || silent.has(object.kind)) return {}
+    if (standing.role !== 'client' || standing.name !== object.owner) return {}
+    if (!traitsOf(object.kind).isTold) return {}
     const results = await readResults(object, store)
     return results.length === 0 ? {} : { results: results.slice(0, limits.recipients) }
   }
@@ -244,7 +243,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     return { outcome: 'found', id: object.id as ObjectId, version: object.version }
   }
 
-  const revealList = createLists({
+  const pages = createLists({
     ...ports,
     isOwn: name => accounts.isOwn(name),
     findFor,
@@ -256,6 +255,21 @@ export function createReveal(ports: RevealPorts): Reveal {
       isLeftOut(object, viewers, { store, isGroup: address => accounts.groups.isGroup(address) }),
   })
 
+  type Door = (list: ListQuery, inquiry: Inquiry, standing: Standing) => Promise<Answer>
+
+  const byPages =
+    (read: RevealList): Door =>
+    async (list, inquiry, standing) =>
+      read(list, inquiry, standing, await viewersOf(standing, inquiry.request))
+
+  /** Who answers for each list that may be asked for. */
+  const doors: { readonly [L in AskedList]: Door } = {
+    public: byPages(pages.public),
+    box: byPages(pages.box),
+    thread: byPages(pages.thread),
+    outbox: (_, inquiry, standing) => ports.pull(inquiry.request, standing),
+  }
+
   const reveal = async (inquiry: Inquiry, standing: Standing): Promise<Answer> => {
     const { address, id, list, blob } = inquiry.request
     if ([address, id, list].filter(each => each !== undefined).length !== 1) {
@@ -263,9 +277,8 @@ export function createReveal(ports: RevealPorts): Reveal {
     }
     if (blob !== undefined && id === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a blob needs an id')
     if (standing.role === 'guest') await ports.spendRequest(standing.remote)
-    if (list?.of === 'outbox') return ports.pull(inquiry.request, standing)
+    if (list !== undefined) return doors[list.of](list, inquiry, standing)
     const viewers = await viewersOf(standing, inquiry.request)
-    if (list !== undefined) return revealList(list, inquiry, standing, viewers)
     if (blob !== undefined) return revealBlob({ blob, id: id as ObjectId }, inquiry, { standing, viewers })
     if (id !== undefined) return revealObject({ id: id as ObjectId }, inquiry, standing)
     return revealObject({ address: address as Name }, inquiry, standing)

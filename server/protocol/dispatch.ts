@@ -5,6 +5,7 @@
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
 import type { DescribeFrame } from '../../schemas/frame.ts'
 import { limits } from '../../schemas/limits.ts'
+import { askedLists } from '../../schemas/lists.ts'
 import type { Address } from '../../schemas/text/names.ts'
 import { BoundedMap } from '../../wire/bounded-map.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../wire/pairing.ts'
@@ -96,7 +97,8 @@ export class Desk {
       throw new FmtpError('FMTP_RATE', `${this.#follows} follows are open`)
     const turn = this.#turn.then(() => this.#ports.reveal(inquiry, standing))
     this.#turn = turn.catch(() => undefined)
-    if (follow === true) this.#noteFollow(inquiry.signal, turn, list?.of === 'box')
+    const isPushed = list !== undefined && askedLists[list.of].isPushed
+    if (follow === true) this.#noteFollow(inquiry.signal, turn, isPushed)
     return turn
   }
 
@@ -113,10 +115,10 @@ export class Desk {
   }
 
   /** From the question on, so that nothing comes twice; to its end, or to its refusal. */
-  #noteFollow(signal: AbortSignal, turn: Promise<Answer>, isBox: boolean): void {
+  #noteFollow(signal: AbortSignal, turn: Promise<Answer>, isPushed: boolean): void {
     const count = (by: number): void => {
       this.#follows += by
-      if (isBox) this.#boxFollows += by
+      if (isPushed) this.#boxFollows += by
     }
     let isOver = false
     const end = (): void => {

@@ -17,6 +17,7 @@ import {
 } from '../../objects/store/layout.ts'
 import { finishRemovals, leaveBox, removeUnheld } from '../../objects/store/removal.ts'
 import type { Store } from '../../objects/store/store.ts'
+import { kindsWhere } from '../../schemas/kinds/kinds.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Name, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 
@@ -43,6 +44,7 @@ export interface UpkeepRecord {
 
 const page = 500
 const dayMs = 86_400_000
+const retiredKinds = kindsWhere(({ isRetired }) => isRetired)
 /** What the cache is emptied to, so that not every object that comes makes another go. */
 const roomShare = 0.95
 
@@ -130,8 +132,7 @@ export class Upkeep implements AsyncDisposable {
 
   /** What of a box a user keeps only so long: messages, and what was told of them. */
   async *#retirable(address: string, untilMs: number): AsyncGenerator<readonly [string, string]> {
-    for (const kind of ['message', 'report'])
-      yield* this.#rows(() => madeBefore(listOf.box(address), kind, untilMs))
+    for (const kind of retiredKinds) yield* this.#rows(() => madeBefore(listOf.box(address), kind, untilMs))
   }
 
   /** Makes room in the cache, the least recently used first; one at a time. */

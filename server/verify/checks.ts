@@ -1,6 +1,6 @@
 /** What is looked at in a row, by the first word of its key: each word of the table of keys has its check. */
 import type { Row } from '../../objects/store/engine/leveldb.ts'
-import { keyOf } from '../../objects/store/layout.ts'
+import { keyOf, type Word } from '../../objects/store/layout.ts'
 import {
   checkBlob,
   checkBlobLeaving,
@@ -64,13 +64,6 @@ export interface CheckParts {
 }
 
 type RowCheck = (row: Row) => void | Promise<void>
-
-/** Names of the table of keys, as they stand in keys. */
-type Word = keyof typeof keyOf extends infer Name
-  ? Name extends 'blobLeaving'
-    ? 'blob-leaving'
-    : Name
-  : never
 
 /** In the order in which rows are looked at: deletions are noted before they are looked for, sums end with the heads. */
 export function createChecks(

@@ -1,5 +1,5 @@
 /** Rows about what goes out and to whom: outboxes with their cursors and retries, and what other domains were given. */
-import { entryOf, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
+import { findList, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
 import { findRow } from '../../objects/store/row.ts'
 import { readPinned } from '../../routing/dns/key-history.ts'
 import type { User } from '../../schemas/kinds/user.ts'
@@ -15,14 +15,19 @@ function isOutboxEntry(entry: OutboxEntry | undefined): entry is OutboxEntry {
   return typeof entry.id === 'string' && areWhole(entry.version, entry.atMs) && Array.isArray(entry.for)
 }
 
-/** One of the two lists of a domain. */
-export function isOutboxList(list: string): boolean {
-  return sorts.some(sort => list.startsWith(`${sort} `))
+/** The list of deliveries of which a row tells; `undefined`: the row is of none. */
+function findOutbox(sort: string, domain: string): ListName | undefined {
+  const parts = findList(`${sort} ${domain}`)
+  return parts?.entries === 'deliveries' ? parts.list : undefined
 }
 
 /** One entry of an outbox: nothing is ever taken out of one, so that its numbers have no gaps. */
-export function checkOutboxEntry(sight: Sight, key: string, value: string, before: number): void {
-  const { list, number } = entryOf(key) ?? { list: '' as ListName, number: 0 }
+export function checkOutboxEntry(
+  sight: Sight,
+  key: string,
+  value: string,
+  { list, number, before }: { readonly list: ListName; readonly number: number; readonly before: number },
+): void {
   checkGap(sight, list, before, number)
   if (!isOutboxEntry(findRow<OutboxEntry>(value)))
     sight.find('entry-wrong', key, 'says not what was to be delivered to whom', {
@@ -48,7 +53,12 @@ function lastOf(sight: Sight, list: ListName): number {
 
 export function checkCourier(sight: Sight, key: string, value: string): void {
   const [sort, domain] = partsOf(key)
-  const last = lastOf(sight, `${sort} ${domain}` as ListName)
+  const list = findOutbox(sort, domain)
+  if (list === undefined) {
+    sight.stray(key, 'is of no outbox')
+    return
+  }
+  const last = lastOf(sight, list)
   if (isWhole(value) && Number(value) <= last) return
   // From the start: what was delivered is recognised there.
   const told = `says that ${value.slice(0, 20)} of ${last} entries are delivered`
@@ -60,8 +70,8 @@ export function checkRetry(sight: Sight, key: string, value: string): void {
   const retry = findRow<{ entry?: OutboxEntry; dueAtMs?: number; attempts?: number; firstAtMs?: number }>(
     value,
   )
-  const list = `${sort} ${domain}` as ListName
-  if (keyOf.retry(list, Number(due), Number(number)) !== key) {
+  const list = findOutbox(sort, domain)
+  if (list === undefined || keyOf.retry(list, Number(due), Number(number)) !== key) {
     sight.stray(key, 'is no time and number')
     return
   }

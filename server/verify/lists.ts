@@ -1,6 +1,15 @@
 /** Goes through all entries in order, and through the heads of lists: last numbers, and sums of bytes. */
-import { entriesAfter, entryOf, keyOf, type ListName, listOf } from '../../objects/store/layout.ts'
-import { checkGap, checkOutboxEntry, isOutboxList } from './delivery-rows.ts'
+import {
+  entriesAfter,
+  entryOf,
+  findList,
+  keyOf,
+  type ListParts,
+  type ListSort,
+  sortOfList,
+  type Word,
+} from '../../objects/store/layout.ts'
+import { checkGap, checkOutboxEntry } from './delivery-rows.ts'
 import { checkEntry } from './places.ts'
 import { isWhole, type Sight } from './sight.ts'
 
@@ -17,7 +26,7 @@ function findHead(text: string | undefined): HeadRow | undefined {
 
 export class EntryChecks {
   readonly #sight: Sight
-  #list: ListName | undefined
+  #parts: ListParts | undefined
   #last = 0
 
   constructor(sight: Sight) {
@@ -30,23 +39,29 @@ export class EntryChecks {
       this.#sight.stray(key, 'is no number of a list')
       return
     }
-    if (list !== this.#list) this.end()
-    this.#list = list
-    if (isOutboxList(list)) checkOutboxEntry(this.#sight, key, value, this.#last)
-    else checkEntry(this.#sight, key, value)
+    const parts = findList(list)
+    if (parts === undefined || parts.entries === 'none') {
+      this.#sight.stray(key, 'is of no list that has entries')
+      return
+    }
+    if (list !== this.#parts?.list) this.end()
+    this.#parts = parts
+    if (parts.entries === 'objects') checkEntry(this.#sight, key, value, { parts, number })
+    else checkOutboxEntry(this.#sight, key, value, { list, number, before: this.#last })
     this.#last = number
   }
 
   /** After the last entry of a list. */
   end(): void {
-    const [sight, list, last] = [this.#sight, this.#list, this.#last]
-    this.#list = undefined
+    const [sight, parts, last] = [this.#sight, this.#parts, this.#last]
+    this.#parts = undefined
     this.#last = 0
-    if (list === undefined) return
+    if (parts === undefined) return
+    const { list } = parts
     const text = sight.get(keyOf.head(list))
     const head = findHead(text)
     if (head !== undefined && head.number >= last) {
-      if (isOutboxList(list)) checkGap(sight, list, last, head.number + 1)
+      if (parts.entries === 'deliveries') checkGap(sight, list, last, head.number + 1)
       return
     }
     sight.numbers.set(list, last)
@@ -57,23 +72,32 @@ export class EntryChecks {
 }
 
 /** Which rows the bytes of a list are the sum of. */
-function summedOf(list: ListName): readonly string[] {
-  if (list.startsWith('box ')) return ['boxed', 'newest']
-  if (list.startsWith('blobs ')) return ['uploaded']
-  if (list.startsWith('relay ')) return ['relayed']
-  return list === listOf.cache ? ['cached', 'used', 'carried'] : []
+const summed: { readonly [S in ListSort]: readonly Word[] } = {
+  public: [],
+  box: ['boxed', 'newest'],
+  thread: [],
+  outbox: [],
+  bulk: [],
+  blobs: ['uploaded'],
+  relay: ['relayed'],
+  cache: ['cached', 'used', 'carried'],
 }
 
 export async function checkHead(sight: Sight, key: string, value: string): Promise<void> {
-  const list = key.slice('head '.length) as ListName
+  const parts = findList(key.slice('head '.length))
+  if (parts === undefined) {
+    sight.stray(key, 'is of no list')
+    return
+  }
+  const { list, sort } = parts
   const bytes = sight.bytes.get(list) ?? 0
   sight.bytes.delete(list)
   const head = findHead(value)
   const hasEntries = head === undefined && (await sight.hasRows(entriesAfter(list, 0)))
-  if (hasEntries || summedOf(list).some(word => sight.unread.has(word))) return
+  if (hasEntries || summed[sort].some(word => sight.unread.has(word))) return
   const number = Math.max(head?.number ?? 0, sight.numbers.get(list) ?? 0)
   if (head?.bytes === bytes) {
-    const isOutbox = isOutboxList(list) && !(await sight.hasRows(entriesAfter(list, 0)))
+    const isOutbox = parts.entries === 'deliveries' && !(await sight.hasRows(entriesAfter(list, 0)))
     if (isOutbox) checkGap(sight, list, 0, number + 1)
     return
   }
@@ -84,7 +108,7 @@ export async function checkHead(sight: Sight, key: string, value: string): Promi
 /** Lists that have bytes and no head. */
 export async function checkHeadless(sight: Sight): Promise<void> {
   for (const [list, bytes] of sight.bytes) {
-    const isUnread = [...summedOf(list), 'head'].some(word => sight.unread.has(word))
+    const isUnread = [...summed[sortOfList(list)], 'head'].some(word => sight.unread.has(word))
     if (bytes === 0 || isUnread || (await sight.hasRows(entriesAfter(list, 0)))) continue
     const key = keyOf.head(list)
     sight.find('count-wrong', key, `says nothing of ${bytes} bytes`, { puts: [[key, `0 ${bytes}`]] })

@@ -8,10 +8,17 @@ import { type Boxed, parseBoxed } from '../../objects/store/box.ts'
 import { entryText, type ListEntry, newestKey, type Placed } from '../../objects/store/change.ts'
 import { publicLists } from '../../objects/store/derived-rows.ts'
 import { removalId } from '../../objects/store/forum-list.ts'
-import { entryOf, keyOf, type ListName } from '../../objects/store/layout.ts'
+import {
+  findList,
+  keyOf,
+  type ListName,
+  type ListParts,
+  type ListWith,
+  listOf,
+} from '../../objects/store/layout.ts'
 import { findRow } from '../../objects/store/row.ts'
 import { topOf } from '../../objects/thread.ts'
-import { singleKinds } from '../../schemas/kinds/kinds.ts'
+import { traitsOf } from '../../schemas/kinds/kinds.ts'
 import type { Report } from '../../schemas/kinds/report.ts'
 import { type Address, makeObjectId } from '../../schemas/text/names.ts'
 import { areWhole, partsOf, type SeenObject, type Sight } from './sight.ts'
@@ -27,12 +34,41 @@ function moreOf({ by }: Pick<Place, 'by'>): Partial<ListEntry> {
   return by === undefined ? {} : { by }
 }
 
-function sortOf(list: ListName): string {
-  return list.slice(0, list.indexOf(' '))
+type ObjectList = ListWith<'objects'>
+type Parts = Extract<ListParts, { readonly sort: ObjectList }>
+
+/** What a list says of the objects in it. `name`: whose list it is. */
+interface Listing {
+  /** Whether it has room for this object at all. */
+  isWanted(sight: Sight, name: string, object: AtRest): boolean
+  /** The version that should stand there; `undefined`: none should. */
+  findVersion(sight: Sight, name: string, object: AtRest): number | undefined
+  /** What an entry says besides id and version. `undefined`: that cannot be known now. */
+  findMore(sight: Sight, name: string, id: string): Partial<ListEntry> | undefined
 }
 
-function nameOf(list: ListName): string {
-  return list.slice(list.indexOf(' ') + 1)
+const listings: { readonly [S in ObjectList]: Listing } = {
+  public: {
+    isWanted: (sight, name, object) =>
+      object.public === true &&
+      (isInOwn(sight, name, object) || forumVersion(sight, name, object) !== undefined),
+    findVersion: (sight, name, object) =>
+      isInOwn(sight, name, object) ? object.version : forumVersion(sight, name, object),
+    findMore: () => ({}),
+  },
+  box: {
+    isWanted: (sight, name, { id }) => sight.get(keyOf.boxed(name, id)) !== undefined,
+    findVersion: (sight, name, { id }) => findBoxed(sight, name, id)?.version,
+    findMore(sight, name, id) {
+      const boxed = findBoxed(sight, name, id)
+      return boxed === undefined ? undefined : moreOf(boxed)
+    },
+  },
+  thread: {
+    isWanted: (_, name, object) => topOf(object) === name,
+    findVersion: (_, __, { version }) => version,
+    findMore: () => ({}),
+  },
 }
 
 function findBoxed(sight: Sight, address: string, id: string): Boxed | undefined {
@@ -41,33 +77,18 @@ function findBoxed(sight: Sight, address: string, id: string): Boxed | undefined
   return parseBoxed(text)
 }
 
-function isInOwn(sight: Sight, list: ListName, object: AtRest): boolean {
-  return sight.isOurs(object.owner) && publicLists(object).some(each => each === list)
+function isInOwn(sight: Sight, name: string, object: AtRest): boolean {
+  return sight.isOurs(object.owner) && publicLists(object).includes(listOf.public(name))
 }
 
 /** The version of a post that a forum of ours took and did not remove; `undefined`: it lists none. */
 export function forumVersion(sight: Sight, name: string, object: AtRest): number | undefined {
   const group = name as Address
-  if (!groupIn(object).includes(group) || object.kind !== 'post') return undefined
+  if (!groupIn(object).includes(group)) return undefined
   const forum = sight.findObject(makeObjectId('group', group))?.object
   const report = sight.findObject(removalId(object.id, group))?.object as Partial<Report> | undefined
   if (forum?.public !== true || !sight.isOurs(name) || report?.outcome === 'removed') return undefined
   return findBoxed(sight, name, object.id)?.version
-}
-
-/** Whether a list other than a box has room for this object at all; a box has where its row says so. */
-function isWanted(sight: Sight, list: ListName, { object }: SeenObject): boolean {
-  switch (sortOf(list)) {
-    case 'public':
-      return (
-        object.public === true &&
-        (isInOwn(sight, list, object) || forumVersion(sight, nameOf(list), object) !== undefined)
-      )
-    case 'thread':
-      return topOf(object) === nameOf(list)
-    default:
-      return sight.get(keyOf.boxed(nameOf(list), object.id)) !== undefined
-  }
 }
 
 function isEntry(entry: ListEntry | undefined): entry is ListEntry {
@@ -80,9 +101,15 @@ function findEntry(sight: Sight, list: ListName, number: number): ListEntry | un
   return isEntry(entry) ? entry : undefined
 }
 
-/** One entry of a list that is not an outbox. */
-export function checkEntry(sight: Sight, key: string, value: string): void {
-  const { list, number } = entryOf(key) ?? { list: '' as ListName, number: 0 }
+/** One entry of a list of objects. */
+export function checkEntry(
+  sight: Sight,
+  key: string,
+  value: string,
+  { parts, number }: { readonly parts: Parts; readonly number: number },
+): void {
+  const { list, sort, name } = parts
+  const listing = listings[sort]
   const entry = findRow<ListEntry>(value)
   if (!isEntry(entry)) {
     sight.stray(key, 'is no entry of a list')
@@ -104,18 +131,18 @@ export function checkEntry(sight: Sight, key: string, value: string): void {
   const at = newestKey(list, seen.object)
   const placed = sight.findRow<Placed>(at)
   if (placed?.id === id && placed.n === number && placed.version === version) {
-    const isBox = sortOf(list) === 'box'
-    const boxed = isBox ? findBoxed(sight, nameOf(list), id) : undefined
-    const text = entryText({ id, version }, moreOf({ by: boxed?.by }))
-    if (text !== value && (!isBox || boxed !== undefined)) sight.expect(key, text, `${id} stands here`)
+    const more = listing.findMore(sight, name, id)
+    const text = more === undefined ? value : entryText({ id, version }, more)
+    if (text !== value) sight.expect(key, text, `${id} stands here`)
     return
   }
   // A user or server that was made anew leaves what it was in the order of then.
-  if (singleKinds.has(seen.object.kind) && version < seen.object.version) return
+  if (traitsOf(seen.object.kind).isSingle && version < seen.object.version) return
   const other = placed === undefined ? undefined : findEntry(sight, list, placed.n)
   const isElsewhere = other !== undefined && other.id === id && other.version === placed?.version
-  const isCurrent = seen.object.deleted !== true && version === wantedVersion(sight, list, seen)
-  if (isElsewhere || !isCurrent || !isWanted(sight, list, seen) || sight.claimed.has(at)) {
+  const isCurrent = seen.object.deleted !== true && version === listing.findVersion(sight, name, seen.object)
+  const isWanted = isCurrent && listing.isWanted(sight, name, seen.object)
+  if (isElsewhere || !isWanted || sight.claimed.has(at)) {
     sight.stray(key, `nothing says that ${id} stands here`)
     return
   }
@@ -126,17 +153,15 @@ export function checkEntry(sight: Sight, key: string, value: string): void {
   else sight.find('entry-wrong', at, `${id} stands in its list as ${number}, in version ${version}`, fix)
 }
 
-function wantedVersion(sight: Sight, list: ListName, { object }: SeenObject): number | undefined {
-  if (sortOf(list) === 'box') return findBoxed(sight, nameOf(list), object.id)?.version
-  const isForums = sortOf(list) === 'public' && !isInOwn(sight, list, object)
-  return isForums ? forumVersion(sight, nameOf(list), object) : object.version
-}
-
 /** One row of the order of making. */
 export function checkNewest(sight: Sight, key: string, value: string): void {
   if (sight.claimed.has(key)) return
   const [sort, name] = partsOf(key)
-  const list = `${sort} ${name}` as ListName
+  const parts = findList(`${sort} ${name}`)
+  if (parts?.entries !== 'objects') {
+    sight.stray(key, 'is of no list that has objects')
+    return
+  }
   const placed = findRow<Placed>(value)
   if (placed === undefined || typeof placed.id !== 'string' || !areWhole(placed.version, placed.n)) {
     sight.stray(key, 'says of nothing where it stands')
@@ -150,29 +175,31 @@ export function checkNewest(sight: Sight, key: string, value: string): void {
     return
   }
   const { object } = seen
-  if (singleKinds.has(object.kind) && version < object.version) return
-  if (newestKey(list, object) !== key) sight.stray(key, `${id} stands elsewhere in the order of making`)
+  if (traitsOf(object.kind).isSingle && version < object.version) return
+  if (newestKey(parts.list, object) !== key) sight.stray(key, `${id} stands elsewhere in the order of making`)
   else if (object.deleted === true && version === object.version) sight.stray(key, `${id} was deleted`)
-  else if (!isWanted(sight, list, seen)) checkUnboxed(sight, { list, key, n, seen })
+  else if (!listings[parts.sort].isWanted(sight, parts.name, object))
+    checkUnboxed(sight, { parts, key, n, seen })
 }
 
 interface Unboxed {
-  readonly list: ListName
+  readonly parts: Parts
   readonly key: string
   readonly n: number
   readonly seen: SeenObject
 }
 
 /** Entry and order agree that it is in a box, and the row of the box is not there: two of three. */
-function checkUnboxed(sight: Sight, { list, key, n, seen }: Unboxed): void {
+function checkUnboxed(sight: Sight, { parts, key, n, seen }: Unboxed): void {
+  const { list, sort, name } = parts
   const { id } = seen.object
   const entry = findEntry(sight, list, n)
-  if (sortOf(list) !== 'box' || entry?.id !== id || !sight.isOurs(nameOf(list))) {
+  if (sort !== 'box' || entry?.id !== id || !sight.isOurs(name)) {
     sight.stray(key, `${id} does not belong into this list`)
     return
   }
-  const boxed = keyOf.boxed(nameOf(list), id)
-  const value = boxedText(nameOf(list), seen, entry)
+  const boxed = keyOf.boxed(name, id)
+  const value = boxedText(name, seen, entry)
   const { bytes } = parseBoxed(value)
   sight.addBytes(list, bytes)
   sight.find('entry-missing', boxed, `${id} stands in this box`, { puts: [[boxed, value]] })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { Row } from '../../objects/store/engine/leveldb.ts'
 import type { Write } from '../../objects/store/engine/write.ts'
-import { keyOf, type Range, rangeOf } from '../../objects/store/layout.ts'
+import { keyOf, type Range, rangeOf, type Word } from '../../objects/store/layout.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { domainOf, type Name } from '../../schemas/text/names.ts'
 import type { Core } from '../core/core.ts'
@@ -97,13 +97,14 @@ export async function verifyStore(
     }
   }
 
-  for (const [word, check] of Object.entries(checks)) {
-    await readRange(word, rangeOf(word), check)
+  const words = Object.keys(checks) as Word[]
+  for (const word of words) {
+    await readRange(word, rangeOf(word), checks[word])
     if (word === 'entry') entries.end()
   }
   await objects.end()
   await checkHeadless(sight)
-  for (const range of unknownRanges(Object.keys(checks)))
+  for (const range of unknownRanges(words))
     await readRange('unknown', range, ([key, value]) => {
       sight.find('key-unknown', key, `says ${value.slice(0, 100)}`, asideWrite(key, value))
     })
@@ -130,7 +131,7 @@ export async function verifyStore(
 }
 
 /** What lies between the keys of the table. */
-function unknownRanges(words: readonly string[]): Range[] {
+function unknownRanges(words: readonly Word[]): Range[] {
   const known = words.map(word => rangeOf(word)).sort((left, right) => (left.gt < right.gt ? -1 : 1))
   return [...known, { gt: '\uffff', lt: '' }].map(({ gt }, at) => ({ gt: known[at - 1]?.lt ?? '', lt: gt }))
 }

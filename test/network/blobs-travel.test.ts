@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
 import { sealObject } from '../../objects/seals/seal.ts'
-import { keyOf, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { keyOf, listOf, rangeOf, type Word } from '../../objects/store/layout.ts'
 import type { Message } from '../../schemas/kinds/message.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { FmtpObject, Unsealed } from '../../schemas/object.ts'
@@ -270,7 +270,7 @@ describe('blobs between servers', function () {
         return found.length >= count && found.at(-1)?.record
       })
 
-    const rows = (word: string) => lenore.running.store.database.scan(rangeOf(word), { limit: 100 })
+    const rows = (word: Word) => lenore.running.store.database.scan(rangeOf(word), { limit: 100 })
     const usedBytes = (): number => lenore.running.store.database.head(listOf.blobs(lost.address)).bytes
     const get = (sha256: string, by: { as?: Person; secret?: string | undefined }) =>
       getBlob(lenore.origin, sha256, { ...by, atMs: network.clock.now() })
@@ -312,7 +312,8 @@ describe('blobs between servers', function () {
       assert.equal(usedBytes(), 0)
       await lenore.running.upkeep.once()
       assert.ok(!existsSync(blobFile(lenore, attachment.sha256)))
-      for (const word of ['pulled', 'attached', 'blob', 'loose']) assert.deepEqual(await rows(word), [], word)
+      for (const word of ['pulled', 'attached', 'blob', 'loose'] as const)
+        assert.deepEqual(await rows(word), [], word)
     })
 
     it('of nothing, and twice the same, come too', async () => {

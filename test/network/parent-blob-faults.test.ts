@@ -9,7 +9,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Connection } from '../../client/connection.ts'
 import { mintId } from '../../objects/id.ts'
-import { keyOf, listOf, rangeOf } from '../../objects/store/layout.ts'
+import { keyOf, listOf, rangeOf, type Word } from '../../objects/store/layout.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { Name } from '../../schemas/text/names.ts'
 import { openCore } from '../../server/core/core.ts'
@@ -114,11 +114,12 @@ describe('blobs through parents, where something is wrong', function () {
     return Buffer.concat(pieces)
   }
 
-  const rowsOf = ({ running }: TestServer, word: string) =>
+  const rowsOf = ({ running }: TestServer, word: Word) =>
     running.store.database.scan(rangeOf(word), { limit: 100 })
 
   async function assertNothing(server: TestServer, { blob }: Sought, isEmpty = true): Promise<void> {
-    for (const word of ['carried', 'idle', 'blob', 'loose']) assert.deepEqual(await rowsOf(server, word), [])
+    for (const word of ['carried', 'idle', 'blob', 'loose'] as const)
+      assert.deepEqual(await rowsOf(server, word), [])
     assert.ok(!existsSync(blobFile(server, blob)))
     if (isEmpty) assert.equal(partialBytes(server), 0)
   }
@@ -442,7 +443,7 @@ describe('blobs through parents, where something is wrong', function () {
     parent.cut()
     await linked(child, hq, 2)
     await waitUntil('the blob came', isPulled(id), 10_000)
-    for (const word of ['away', 'pull'])
+    for (const word of ['away', 'pull'] as const)
       await waitUntil(`no ${word} is left`, async () => (await rowsOf(child, word)).length === 0)
     const asked = parent.frames.find(frame => frame.blob === sought.blob && frame.effort === 'lookup')
     assert.deepEqual([asked?.for, asked?.hops, asked?.secret], [[alice.address], [region], sought.secret])

@@ -115,7 +115,7 @@ describe('a thread', () => {
         for (const { object } of objects)
           if (object.parent !== undefined)
             assert.ok(ids.indexOf(object.parent) < ids.indexOf(object.id), 'the parent stands first')
-        for (const sort of ['waiting', 'unjoined'])
+        for (const sort of ['waiting', 'unjoined'] as const)
           assert.deepEqual(await store.database.scan(rangeOf(sort)), [], `nothing is ${sort}`)
       }),
       { numRuns: 40 },

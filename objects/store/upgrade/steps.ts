@@ -3,6 +3,7 @@
  * entry for each version, nothing said where an object stands in it, and every object was its own thread.
  */
 
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { domainOf, isAddressName, type Name, type ObjectId, ownerOf } from '../../../schemas/text/names.ts'
 import { topOf } from '../../thread.ts'
@@ -10,7 +11,7 @@ import { attach } from '../attachments.ts'
 import { type Boxed, parseBoxed } from '../box.ts'
 import { cache } from '../cached.ts'
 import { entryText, newChange, newestKey, type Placed } from '../change.ts'
-import { keyOf, type ListName, lastPart, listOf, rangeOf } from '../layout.ts'
+import { findList, keyOf, type ListName, type ListParts, lastPart, listOf, rangeOf } from '../layout.ts'
 import { type AtRest, findAtRest, pages, type UpgradeStep, type UpgradeStore, write } from './pages.ts'
 import { joinThread } from './threads.ts'
 
@@ -40,20 +41,68 @@ export const upgradeBoxed: UpgradeStep = async (store, atMs, onDone) => {
 export const upgradeLists: UpgradeStep = async (store, _, onDone) => {
   for await (const heads of pages(store, rangeOf('head'))) {
     for (const [key, text] of heads) {
-      const list = key.slice('head '.length) as ListName
-      const sort = list.slice(0, list.indexOf(' '))
-      if (sort === 'box' || sort === 'thread' || sort === 'public')
-        await upgradeList(store, list, text, onDone)
+      const parts = findList(key.slice('head '.length))
+      if (parts !== undefined && isOld(parts)) await upgradeList(store, parts, text, onDone)
     }
   }
 }
 
+/** The lists of version 1 that have objects, whatever lists there are today. */
+type OldSort = 'public' | 'box' | 'thread'
+type OldParts = Extract<ListParts, { readonly sort: OldSort }>
+
+interface OldList {
+  /** False for what version 1 kept beside: public objects of others, and threads of what is in none. */
+  isRead(store: UpgradeStore, name: string): boolean
+  /** Whether an object stands in it. */
+  has(store: UpgradeStore, name: string, object: AtRest): boolean
+  /** The version that stands there: the one that its user was given, or else the object as it is. */
+  versionOf(entry: Placed, object: AtRest): number
+  /** What an object takes of the bytes of the list. */
+  bytesOf(store: UpgradeStore, name: string, id: string): number
+  /** Answers that follow from nothing that is here stand in it no more. */
+  readonly isProven: boolean
+}
+
+const oldLists: { readonly [S in OldSort]: OldList } = {
+  public: {
+    isRead: isOurs,
+    has: (store, name, object) =>
+      isListed(store, object) && (name === object.owner || name === domainOf(object.owner as Name)),
+    versionOf: (_, { version }) => version,
+    bytesOf: () => 0,
+    isProven: false,
+  },
+  box: {
+    isRead: () => true,
+    has: (store, name, { id }) => store.get(keyOf.boxed(name, id)) !== undefined,
+    versionOf: ({ version }) => version,
+    bytesOf: boxedBytes,
+    isProven: false,
+  },
+  thread: {
+    isRead(store, name) {
+      const top = findAtRest(store, name)
+      return top === undefined || topOf(top) === name
+    },
+    has: (_, name, object) => topOf(object) === name,
+    versionOf: (_, { version }) => version,
+    bytesOf: () => 0,
+    isProven: true,
+  },
+}
+
+function isOld(parts: ListParts): parts is OldParts {
+  return Object.hasOwn(oldLists, parts.sort)
+}
+
 async function upgradeList(
   store: UpgradeStore,
-  list: ListName,
+  { list, sort, name }: OldParts,
   head: string,
   onDone: (count: number) => void,
 ): Promise<void> {
+  const old = oldLists[sort]
   const last = new Map<string, number>()
   const edited = new Set<string>()
   for await (const rows of pages(store, rangeOf('entry', list))) {
@@ -64,21 +113,21 @@ async function upgradeList(
       last.set(id, Number(lastPart(key)))
     }
   }
-  const unjoined = list.startsWith('thread ') ? await joinThread(store, [...last.keys()], edited) : undefined
+  const unjoined = old.isProven ? await joinThread(store, [...last.keys()], edited) : undefined
   let bytes = 0
   for await (const rows of pages(store, rangeOf('entry', list))) {
     const change = newChange()
     for (const [key, value] of rows) {
-      const { id, version, ...more } = JSON.parse(value) as Placed & { readonly n?: number }
+      const placed = JSON.parse(value) as Placed
+      const { id, version: _, ...more } = placed
       const object = findAtRest(store, id)
-      const stays = object !== undefined && belongs(store, list, object)
+      const stays = object !== undefined && old.has(store, name, object)
       if (!stays || last.get(id) !== Number(lastPart(key)) || unjoined?.has(id) === true) {
         change.dels.push(key)
         continue
       }
       const n = Number(lastPart(key))
-      // A box keeps the version that its user was given; elsewhere an object stands as it is.
-      const stands = list.startsWith('box ') ? version : object.version
+      const stands = old.versionOf(placed, object)
       const isDeletion = object.deleted === true && stands === object.version
       const entry = entryText({ id, version: stands }, { ...more, ...(isDeletion ? { deleted: true } : {}) })
       if (entry !== value) change.puts.push([key, entry])
@@ -87,24 +136,16 @@ async function upgradeList(
           newestKey(list, object),
           JSON.stringify({ id, version: stands, n } satisfies Placed),
         ])
-      bytes += list.startsWith('box ') ? boxedBytes(store, lastPart(list), id) : 0
+      bytes += old.bytesOf(store, name, id)
     }
     await write(store, change)
     onDone(rows.length)
   }
   const change = newChange()
   // Numbers that were told are not given again, but of a list that nobody reads.
-  if (isRead(store, list)) change.puts.push([keyOf.head(list), `${head.split(' ')[0]} ${bytes}`])
+  if (old.isRead(store, name)) change.puts.push([keyOf.head(list), `${head.split(' ')[0]} ${bytes}`])
   else change.dels.push(keyOf.head(list))
   await write(store, change)
-}
-
-/** False for what version 1 kept beside: public objects of others, and threads of what is in none. */
-function isRead(store: UpgradeStore, list: ListName): boolean {
-  const name = lastPart(list)
-  if (list.startsWith('public ')) return isOurs(store, name)
-  const top = list.startsWith('thread ') ? findAtRest(store, name) : undefined
-  return top === undefined || topOf(top) === name
 }
 
 function boxedBytes(store: UpgradeStore, address: string, id: string): number {
@@ -112,17 +153,9 @@ function boxedBytes(store: UpgradeStore, address: string, id: string): number {
   return boxed === undefined ? 0 : parseBoxed(boxed).bytes
 }
 
-/** Whether an object stands in a list of this name. */
-function belongs(store: UpgradeStore, list: ListName, object: AtRest): boolean {
-  const name = lastPart(list)
-  if (list.startsWith('box ')) return store.get(keyOf.boxed(name, object.id)) !== undefined
-  if (list.startsWith('thread ')) return topOf(object) === name
-  return isListed(store, object) && (name === object.owner || name === domainOf(object.owner as Name))
-}
-
-/** Public objects of our own; of users there are views. */
+/** Public objects of our own; of some there are views. */
 function isListed(store: UpgradeStore, { owner, kind, public: isPublic }: AtRest): boolean {
-  return isPublic === true && kind !== 'user' && isOurs(store, owner)
+  return isPublic === true && !traitsOf(kind).hasViews && isOurs(store, owner)
 }
 
 /** Whoever has an account here, users and domains. */

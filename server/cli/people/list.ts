@@ -5,18 +5,20 @@ import { parseArgs } from 'node:util'
 import { FmtpError, toFmtpError } from '../../../schemas/failures.ts'
 import type { DescribeFrame, ListQuery } from '../../../schemas/frame.ts'
 import type { File } from '../../../schemas/kinds/file.ts'
+import { type CoreKind, forKind } from '../../../schemas/kinds/kinds.ts'
 import type { Mark } from '../../../schemas/kinds/mark.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
 import type { Post } from '../../../schemas/kinds/post.ts'
 import { recipientsIn } from '../../../schemas/kinds/recipients.ts'
 import type { Report } from '../../../schemas/kinds/report.ts'
 import { limits } from '../../../schemas/limits.ts'
+import { askedListNames, askedLists } from '../../../schemas/lists.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { answerError } from '../../../wire/pairing.ts'
 import { connectDevice } from './connect.ts'
 import { requireDevice, saveDevice } from './identity.ts'
 
-const lists = ['box', 'public', 'thread'] as const
+const lists = askedListNames.filter(name => askedLists[name].isForPeople).toSorted()
 
 export async function list(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -134,42 +136,45 @@ export function line(value: object, isJson: boolean, by?: string): string {
   const when = object.createdAt.slice(0, 19).replace('T', ' ')
   if (object.deleted === true) return `${when}  ${object.owner}  deleted ${object.id}\n`
   const how = by === undefined ? '' : `  (forwarded by ${by})`
-  return `${when}  ${object.owner} ${clean(summaryOf(object))}${how}\n`
+  return `${when}  ${object.owner} ${clean(forKind(summaries, object.kind, plain)(object))}${how}\n`
 }
 
-/** What a kind is about, after the name of its owner. */
-function summaryOf(object: FmtpObject): string {
-  switch (object.kind) {
-    case 'message': {
-      const { to, subject, body } = object as Message
-      return `→ ${to.join(', ')}  ${headed(subject, body)}`
-    }
-    case 'post': {
-      const { title, body, tags = [], parent, group } = object as Post
-      const words = tags.map(tag => `  #${tag}`).join('')
-      const forum = group === undefined ? '' : `→ ${group}`
-      return `${parent === undefined ? forum : `↳ ${parent}`}  ${headed(title, body)}${words}`
-    }
-    case 'file': {
-      const { name, format, bytes } = object as File
-      return ` (file) ${name}, ${format}, ${bytes} bytes`
-    }
-    case 'report': {
-      const { about, outcome, recipient, code } = object as Report
-      return ` (report) ${[outcome, recipient, code, about].filter(word => word !== undefined).join(' ')}`
-    }
-    case 'mark': {
-      const { about, read, kept, hidden, muted } = object as Mark
-      const flags = Object.entries({ read, kept, hidden, muted }).flatMap(([flag, isSet]) =>
-        isSet ? flag : [],
-      )
-      return ` (mark) ${about}: ${flags.join(', ')}`
-    }
-    default: {
-      const to = recipientsIn(object)
-      return `${to.length === 0 ? '' : `→ ${to.join(', ')}`}  (${object.kind}) ${object.id}`
-    }
-  }
+const plain = (object: FmtpObject): string => {
+  const to = recipientsIn(object)
+  return `${to.length === 0 ? '' : `→ ${to.join(', ')}`}  (${object.kind}) ${object.id}`
+}
+
+/** What an object of each kind is about, after the name of its owner. */
+const summaries: { readonly [K in CoreKind]: (object: FmtpObject) => string } = {
+  user: plain,
+  server: plain,
+  message(object) {
+    const { to, subject, body } = object as Message
+    return `→ ${to.join(', ')}  ${headed(subject, body)}`
+  },
+  post(object) {
+    const { title, body, tags = [], parent, group } = object as Post
+    const words = tags.map(tag => `  #${tag}`).join('')
+    const forum = group === undefined ? '' : `→ ${group}`
+    return `${parent === undefined ? forum : `↳ ${parent}`}  ${headed(title, body)}${words}`
+  },
+  group: plain,
+  file(object) {
+    const { name, format, bytes } = object as File
+    return ` (file) ${name}, ${format}, ${bytes} bytes`
+  },
+  report(object) {
+    const { about, outcome, recipient, code } = object as Report
+    return ` (report) ${[outcome, recipient, code, about].filter(word => word !== undefined).join(' ')}`
+  },
+  invite: plain,
+  mark(object) {
+    const { about, read, kept, hidden, muted } = object as Mark
+    const flags = Object.entries({ read, kept, hidden, muted }).flatMap(([flag, isSet]) =>
+      isSet ? flag : [],
+    )
+    return ` (mark) ${about}: ${flags.join(', ')}`
+  },
 }
 
 function headed(title: string | undefined, body: string): string {

@@ -12,6 +12,7 @@ import { describe } from '../../../objects/store/new-version.ts'
 import { isHeld } from '../../../objects/store/removal.ts'
 import type { Store } from '../../../objects/store/store.ts'
 import { canonicalText } from '../../../schemas/canonical.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Report } from '../../../schemas/kinds/report.ts'
 import { limits } from '../../../schemas/limits.ts'
 import type { FmtpObject, Unsealed } from '../../../schemas/object.ts'
@@ -20,7 +21,7 @@ import type { HomeSealingKey } from '../../accounts/credentials.ts'
 import { openIn } from '../delivery-rows.ts'
 import type { DeliveryRow, OutboxEntry, Relay } from '../outbox.ts'
 import { release } from '../relay.ts'
-import { type About, isTold, reportId } from './report-id.ts'
+import { type About, reportId } from './report-id.ts'
 
 export interface RelayReportPorts {
   readonly store: Store
@@ -42,7 +43,7 @@ export async function relayReport(passed: Passed, ports: RelayReportPorts): Prom
   const { id: about, domain, row } = passed
   const { store, clock } = ports
   const object = store.findObject(about)
-  const isOwed = object !== undefined && isTold(object)
+  const isOwed = object !== undefined && traitsOf(object.kind).isTold
   const write = newChange()
   // By their places, in which recipients stay.
   for (let part = 0; isOwed && part * partMost < row.for.length; part++) {

@@ -1,7 +1,6 @@
-/** Of what authors are told, and by which object (protocol §10.5). */
+/** What authors are told, and by which object (protocol §10.5). */
 import { hash } from 'node:crypto'
 import type { Step } from '../../../routing/ladder.ts'
-import type { FmtpObject } from '../../../schemas/object.ts'
 import {
   type Address,
   type Domain,
@@ -26,14 +25,6 @@ export interface Telling {
   readonly recipients: readonly Address[]
   readonly code?: string | undefined
   readonly trail?: Trail
-}
-
-/** Nobody is told of these: nobody has sent them, or telling would have no end. */
-const silent: ReadonlySet<string> = new Set(['report', 'user', 'server', 'mark'])
-
-/** True for what its author is told of. */
-export function isTold({ kind }: Pick<FmtpObject, 'kind'>): boolean {
-  return !silent.has(kind)
 }
 
 /** The report about an object at one domain (or a part of its recipients there), by the home of its author or by a relay. */

@@ -15,6 +15,7 @@ import { untilWritten } from '../../../objects/store/until-written.ts'
 import { isOtherThan } from '../../../objects/version.ts'
 import { canonicalText } from '../../../schemas/canonical.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Report } from '../../../schemas/kinds/report.ts'
 import { limits } from '../../../schemas/limits.ts'
 import type { Unsealed } from '../../../schemas/object.ts'
@@ -40,7 +41,7 @@ import {
 import type { DeliveryRow } from '../outbox.ts'
 import { relayReport } from './relay-reports.ts'
 import { givenUp, type Heard, tellingOf, withHeard } from './relay-result.ts'
-import { type About, isTold, reportId, type Telling, type Trail } from './report-id.ts'
+import { type About, reportId, type Telling, type Trail } from './report-id.ts'
 
 export interface Why {
   readonly code: string
@@ -117,7 +118,7 @@ export function createReports(ports: ReportPorts): Reports {
 
   function isSilent(id: string): boolean {
     const object = store.findObject(id)
-    return object === undefined || !isTold(object)
+    return object === undefined || !traitsOf(object.kind).isTold
   }
 
   /** The report and where its author finds it, as one write with this one. */

@@ -8,6 +8,7 @@ import { hasEnded } from '../../../objects/version.ts'
 import { maySee, type Sight } from '../../../objects/visibility.ts'
 import { canonicalText } from '../../../schemas/canonical.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Post } from '../../../schemas/kinds/post.ts'
 import { limits } from '../../../schemas/limits.ts'
 import type { Draft, FmtpObject, Unsealed } from '../../../schemas/object.ts'
@@ -65,7 +66,7 @@ function threadOf(
 /** A comment is for the forum of what it answers, and a post stays in the one that it is for. */
 function groupOf(draft: Draft, from: Pick<FmtpObject, 'kind'>): Partial<Post> {
   const [group] = groupIn(from)
-  const isOpen = draft.kind === 'post' && draft.deleted !== true && groupIn(draft).length === 0
+  const isOpen = traitsOf(draft.kind).namesForum && draft.deleted !== true && groupIn(draft).length === 0
   return isOpen && group !== undefined ? { group } : {}
 }
 

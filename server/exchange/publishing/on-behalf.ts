@@ -3,13 +3,14 @@
  * what may be said in the name of a group.
  */
 
+import { groupIn } from '../../../objects/addressees.ts'
 import { isForum, peopleOf } from '../../../objects/group-policy.ts'
 import type { Write } from '../../../objects/store/engine/write.ts'
 import { removalId } from '../../../objects/store/forum-list.ts'
 import type { Before, Store } from '../../../objects/store/store.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import type { Group } from '../../../schemas/kinds/group.ts'
-import type { Post } from '../../../schemas/kinds/post.ts'
+import { type KindWith, traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Report } from '../../../schemas/kinds/report.ts'
 import type { Draft, FmtpObject } from '../../../schemas/object.ts'
 import {
@@ -49,7 +50,9 @@ export function requireOffice(draft: Draft, author: Address, ports: OfficePorts)
   const { kind } = draft
   if (owner === author && kind !== 'group') return { owner, home: accounts.homeKey(author), filled: {} }
   const group = accounts.groups.find(owner)
-  if (!isAddressName(owner) || (kind !== 'group' && (kind !== 'report' || group === undefined)))
+  const isOfGroup = traitsOf(kind).publishedBy === 'moderators'
+  // A group is made by its first object; all else of one needs the group.
+  if (!isAddressName(owner) || !isOfGroup || (group === undefined && kind !== 'group'))
     throw new FmtpError('FMTP_NOT_OWNER', `${draft.id} is not of ${author}`)
   if (group === undefined) {
     const { home, write } = accounts.groups.found(owner, author, groupsPerUser)
@@ -67,6 +70,17 @@ function filledFor(draft: Draft, author: Address): object {
   return moderators.length > 0 || deleted === true ? {} : { moderators: [author] }
 }
 
+type Check = (object: FmtpObject, before: Before['object'] | undefined, ports: OfficePorts) => void
+
+const checks: { readonly [K in KindWith<{ publishedBy: 'moderators' }>]: Check } = {
+  group: (object, before, ports) => checkGroup(object as Group, before, ports),
+  report: (object, _, ports) => checkRemoval(object as Report, ports),
+}
+
+function findCheck(kind: string): Check | undefined {
+  return Object.hasOwn(checks, kind) ? checks[kind as keyof typeof checks] : undefined
+}
+
 /**
  * What a group and its reports may say.
  * @throws {FmtpError} FMTP_BAD_OBJECT, FMTP_NOT_OFFERED, FMTP_ABSENT, FMTP_TOO_MANY_RECIPIENTS
@@ -78,8 +92,7 @@ export function checkOffice(
 ): void {
   if (object.deleted === true) return
   if (object.expiresAt !== undefined) throw bad(`a ${object.kind} of a group does not end by itself`)
-  if (object.kind === 'group') checkGroup(object as Group, before, ports)
-  else checkRemoval(object as Report, ports)
+  findCheck(object.kind)?.(object, before, ports)
 }
 
 function checkGroup(group: Group, before: Before['object'] | undefined, ports: OfficePorts): void {
@@ -108,8 +121,8 @@ function checkRemoval(report: Report, { store }: OfficePorts): void {
   const group = owner as Address
   if (outcome !== 'removed') throw bad(`a group does not report ${outcome}`)
   if (id !== removalId(about, group)) throw bad(`the removal of ${about} is ${removalId(about, group)}`)
-  const post = store.findObject(about) as Post | undefined
-  const isHere = post?.kind === 'post' && post.group === group
+  const post = store.findObject(about)
+  const isHere = post !== undefined && groupIn(post).includes(group)
   if (!isHere || store.findBoxedText(group, about) === undefined) throw new FmtpError('FMTP_ABSENT', about)
 }
 

@@ -4,11 +4,12 @@
  */
 import type { Clock } from '../../../objects/clock.ts'
 import type { Hints } from '../../../objects/store/hints.ts'
-import { type ListName, lastPart, listOf, positionDigits } from '../../../objects/store/layout.ts'
+import { type ListName, type ListWith, listOf, positionDigits } from '../../../objects/store/layout.ts'
 import type { Store } from '../../../objects/store/store.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import type { ListQuery } from '../../../schemas/frame.ts'
 import { limits } from '../../../schemas/limits.ts'
+import type { AskedList } from '../../../schemas/lists.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { type Address, isAddressName, type Name, type ObjectId } from '../../../schemas/text/names.ts'
 import { type Answer, failureAnswer, type Inquiry } from '../../../wire/pairing.ts'
@@ -32,9 +33,29 @@ export interface ListsPorts {
   onFollowFailed(thrown: unknown): void
 }
 
+/** The lists that are read page by page. */
+type PagedList = Extract<AskedList, ListWith<'objects'>>
+
+/** What a list is to its readers. `own`: the user of ours who asks. `name`: whose list it is. */
+interface PagedRow {
+  /** `undefined`: it is the list of another home. @throws {FmtpError} FMTP_NOT_ALLOWED, FMTP_BAD_FRAME */
+  find(
+    query: ListQuery,
+    own: Name | undefined,
+  ): { readonly list: ListName; readonly name: string } | undefined
+  /** True where it looks empty to these viewers, whatever stands in it, and does not grow. */
+  isHidden(name: string, viewers: readonly string[]): boolean
+  /** True for an object that these viewers may see, though not in this list. */
+  isLeftOut(object: FmtpObject, name: string, viewers: readonly string[]): boolean
+  /** Who forwarded an object to the owner of the list. */
+  findBringer(name: string, id: string): string | undefined
+}
+
 /** Who reads what, and how much of it. */
 interface Reading {
+  readonly row: PagedRow
   readonly list: ListName
+  readonly name: string
   readonly kind: string | undefined
   readonly viewers: readonly string[]
   /** True for a user of ours. */
@@ -53,6 +74,14 @@ interface PageEnd {
   readonly isComplete: boolean
 }
 
+/** One request for a list. */
+interface Asking {
+  readonly query: ListQuery
+  readonly inquiry: Inquiry
+  readonly standing: Standing
+  readonly viewers: readonly string[]
+}
+
 export type RevealList = (
   query: ListQuery,
   inquiry: Inquiry,
@@ -60,24 +89,42 @@ export type RevealList = (
   viewers: readonly string[],
 ) => Promise<Answer>
 
-export function createLists(ports: ListsPorts): RevealList {
+export function createLists(ports: ListsPorts): { readonly [L in PagedList]: RevealList } {
   const { store } = ports
 
-  /** `undefined`: it is the list of another home. */
-  function findList({ of, owner, top }: ListQuery, standing: Standing): ListName | undefined {
-    const own = standing.role === 'client' ? standing.name : undefined
-    if (of === 'box') {
-      if (own === undefined || (owner !== undefined && owner !== own))
-        throw new FmtpError('FMTP_NOT_ALLOWED', 'the box of another')
-      return listOf.box(own)
-    }
-    if (of === 'thread') {
-      if (top === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a thread needs top')
-      return listOf.thread(top)
-    }
-    const whose = owner ?? own
-    if (whose === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a public list needs owner')
-    return ports.isOwn(whose as Name) ? listOf.public(whose) : undefined
+  const rows: { readonly [L in PagedList]: PagedRow } = {
+    public: {
+      find({ owner }, own) {
+        const name = owner ?? own
+        if (name === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a public list needs owner')
+        return ports.isOwn(name as Name) ? { list: listOf.public(name), name } : undefined
+      },
+      // A user who hides has no list for strangers.
+      isHidden: (name, viewers) => isAddressName(name as Name) && !ports.isOpen(name as Address, viewers),
+      // The list of a domain does not show users who hide; the list of a forum does.
+      isLeftOut: ({ owner }, name, viewers) =>
+        !isAddressName(name as Name) && owner !== name && !ports.isOpen(owner as Address, viewers),
+      findBringer: () => undefined,
+    },
+    box: {
+      find({ owner }, own) {
+        if (own === undefined || (owner !== undefined && owner !== own))
+          throw new FmtpError('FMTP_NOT_ALLOWED', 'the box of another')
+        return { list: listOf.box(own), name: own }
+      },
+      isHidden: () => false,
+      isLeftOut: () => false,
+      findBringer: (name, id) => store.findBoxed(name, id)?.by,
+    },
+    thread: {
+      find({ top }) {
+        if (top === undefined) throw new FmtpError('FMTP_BAD_FRAME', 'a thread needs top')
+        return { list: listOf.thread(top), name: top }
+      },
+      isHidden: () => false,
+      isLeftOut: (object, _, viewers) => ports.isLeftOut(object, viewers),
+      findBringer: () => undefined,
+    },
   }
 
   /** What stands behind the dot of a cursor: digits, in the other order too many or too few of them. */
@@ -93,19 +140,15 @@ export function createLists(ports: ListsPorts): RevealList {
     return `${store.database.epoch}.${digits}`
   }
 
-  /** An object of a list, as this reader may see it. The list of a domain does not name those who hide; a forum's does. */
-  function find(id: string, { list, viewers }: Reading): FmtpObject | undefined {
+  /** An object of a list, as this reader may see it. */
+  function find(id: string, { row, name, viewers }: Reading): FmtpObject | undefined {
     const object = ports.findFor(id as ObjectId, viewers)
-    if (object === undefined) return undefined
-    if (list.startsWith('thread ')) return ports.isLeftOut(object, viewers) ? undefined : object
-    if (!list.startsWith('public ') || list.includes('@') || list === listOf.public(object.owner))
-      return object
-    return ports.isOpen(object.owner as Address, viewers) ? object : undefined
+    return object === undefined || row.isLeftOut(object, name, viewers) ? undefined : object
   }
 
   /** Gives the characters that it took. */
-  function hand({ list, inquiry }: Reading, object: FmtpObject, cursor: string): number {
-    const by = list.startsWith('box ') ? store.findBoxed(lastPart(list), object.id)?.by : undefined
+  function hand({ row, name, inquiry }: Reading, object: FmtpObject, cursor: string): number {
+    const by = row.findBringer(name, object.id)
     return inquiry.describe({ object, cursor, ...(by === undefined ? {} : { by }) })
   }
 
@@ -185,19 +228,18 @@ export function createLists(ports: ListsPorts): RevealList {
     })
   }
 
-  return async (query, inquiry, standing, viewers) => {
-    const list = findList(query, standing)
-    if (list === undefined)
+  async function read(row: PagedRow, { query, inquiry, standing, viewers }: Asking): Promise<Answer> {
+    const found = row.find(query, standing.role === 'client' ? standing.name : undefined)
+    if (found === undefined)
       return { ...failureAnswer(new FmtpError('FMTP_NOT_HERE')), outcome: 'unreachable' }
+    const { list, name } = found
     const isOwn = standing.role === 'client'
-    const reading: Reading = { list, kind: query.kind, viewers, isOwn, inquiry }
+    const reading: Reading = { row, list, name, kind: query.kind, viewers, isOwn, inquiry }
     const limit = query.limit ?? limits.pageObjects
     const isNewest = query.order === 'newest'
     const isFollowing = inquiry.request.follow === true
     const after = query.after === undefined ? undefined : readCursor(query.after, isNewest)
-    // Who hides has no list for strangers, not even an empty one that grows.
-    const owner = list.slice(list.lastIndexOf(' ') + 1) as Name
-    if (query.of === 'public' && isAddressName(owner) && !ports.isOpen(owner, viewers))
+    if (row.isHidden(name, viewers))
       return { outcome: 'found', cursor: isNewest ? endOf(after) : cursorText(after ?? 0), complete: true }
     // The list began anew, because all that stood in it had ended. A stranger is not told that there is a list.
     if (!isNewest && isOwn && Number(after ?? 0) > store.database.head(list).number)
@@ -214,6 +256,12 @@ export function createLists(ports: ListsPorts): RevealList {
     if (isFollowing) followArrivals(newest, head).catch(ports.onFollowFailed)
     return { outcome: 'found', cursor: page.cursor, complete: page.isComplete }
   }
+
+  const reader =
+    (row: PagedRow): RevealList =>
+    (query, inquiry, standing, viewers) =>
+      read(row, { query, inquiry, standing, viewers })
+  return { public: reader(rows.public), box: reader(rows.box), thread: reader(rows.thread) }
 }
 
 function placeOf({ id, version }: FmtpObject): string {

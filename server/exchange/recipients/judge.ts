@@ -20,6 +20,7 @@ import { keyOf, listOf } from '../../../objects/store/layout.ts'
 import type { Store } from '../../../objects/store/store.ts'
 import { topOf } from '../../../objects/thread.ts'
 import type { Group } from '../../../schemas/kinds/group.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
 import { recipientsIn } from '../../../schemas/kinds/recipients.ts'
 import type { User } from '../../../schemas/kinds/user.ts'
@@ -140,7 +141,7 @@ function findBringer(
 ): Name | undefined {
   if (isBroughtAlong === true) return session
   const top = topOf(object)
-  if (object.kind !== 'message' || top === undefined || session === undefined) return undefined
+  if (top === undefined || session === undefined || !traitsOf(object.kind).isHandedOn) return undefined
   const key = keyOf.answered(top, recipient, domainOf(session))
   const id = store.database.get(key)
   if (id === undefined || id === object.id || store.findBoxedText(recipient, id) === undefined)

@@ -12,6 +12,7 @@ import { listInForum } from '../../../objects/store/forum-list.ts'
 import type { Before } from '../../../objects/store/store.ts'
 import { isOtherThan } from '../../../objects/version.ts'
 import type { Group } from '../../../schemas/kinds/group.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import { recipientsIn } from '../../../schemas/kinds/recipients.ts'
 import type { Address, Name } from '../../../schemas/text/names.ts'
 import { outboxWrites } from '../../delivery/outbox.ts'
@@ -45,13 +46,14 @@ export function take(change: Change, coming: Coming, takers: readonly Taker[], p
   for (const taker of takers) boxFor(change, coming, taker, ports)
   // Most takers are users, and those are in memory.
   const groups = takers.filter(({ recipient }) => ports.findUser(recipient) === undefined)
-  if (groups.length === 0 || object.kind === 'user') return
+  const { isIntroduction, namesForum } = traitsOf(object.kind)
+  if (groups.length === 0 || isIntroduction) return
   const given = givenTo(coming)
   for (const { recipient, boxed } of groups) {
     const group = ports.groups.find(recipient)
     if (group === undefined) continue
     if (!isForum(group)) passOn(change, coming, { group, given }, ports)
-    else if (object.kind === 'post' && (boxed !== undefined || object.deleted !== true))
+    else if (namesForum && (boxed !== undefined || object.deleted !== true))
       listInForum(change, object, group.owner as Address, { isNew: before === undefined, store })
   }
 }

@@ -7,6 +7,7 @@ import type { Write } from '../../../objects/store/engine/write.ts'
 import { keyOf } from '../../../objects/store/layout.ts'
 import type { Store } from '../../../objects/store/store.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import type { Message } from '../../../schemas/kinds/message.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import type { Address } from '../../../schemas/text/names.ts'
@@ -53,7 +54,7 @@ export function createCountRecipients(ports: CountPorts): CountRecipients {
     // An edit or a deletion goes to those who had it.
     if (before !== undefined && object.deleted === true) return nothing
     // What a group has to tell is its moderators' affair.
-    if (object.kind === 'group' || object.kind === 'report') return nothing
+    if (traitsOf(object.kind).publishedBy === 'moderators') return nothing
     const fresh = recipients.filter(
       recipient => recipient !== author && store.database.get(keyOf.wrote(author, recipient)) === undefined,
     )

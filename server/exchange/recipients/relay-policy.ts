@@ -12,6 +12,7 @@ import type { StandsFor } from '../../../routing/lookup/delegation.ts'
 import { within } from '../../../routing/with-timeout.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import type { DescribeFrame, Result } from '../../../schemas/frame.ts'
+import { traitsOf } from '../../../schemas/kinds/kinds.ts'
 import { limits } from '../../../schemas/limits.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
 import { type Address, type Domain, domainOf, type Name } from '../../../schemas/text/names.ts'
@@ -68,7 +69,8 @@ export function createPassage(ports: PassagePorts): Passage {
     if (standing.role !== 'server') return nameOf(standing)
     if (ports.isParent(standing.name)) return hops[0]
     const home = domainOf(object.owner as Name)
-    if (home === standing.name || object.kind !== 'user' || ports.isOwnDomain(home)) return standing.name
+    if (home === standing.name || ports.isOwnDomain(home)) return standing.name
+    if (!traitsOf(object.kind).isIntroduction) return standing.name
     return (await stands(standing.name, home)) ? home : standing.name
   }
 

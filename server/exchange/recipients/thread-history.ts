@@ -7,6 +7,7 @@ import { addTo, type Change } from '../../../objects/store/change.ts'
 import { keyOf, listOf } from '../../../objects/store/layout.ts'
 import type { Store } from '../../../objects/store/store.ts'
 import { hasEnded } from '../../../objects/version.ts'
+import { kindsWhere, traitsOf } from '../../../schemas/kinds/kinds.ts'
 import { recipientsIn } from '../../../schemas/kinds/recipients.ts'
 import { limits } from '../../../schemas/limits.ts'
 import type { FmtpObject } from '../../../schemas/object.ts'
@@ -26,12 +27,13 @@ type ReadPorts = Pick<TakingPorts, 'store' | 'clock' | 'groups' | 'isOwn' | 'isI
 
 /** Entries of a thread that are looked at for those that the author has. */
 const lookedMost = 1000
+const handedOnKinds = kindsWhere(({ isHandedOn }) => isHandedOn)
 const page = 100
 
 /** What is handed on with an answer, in the order in which it goes out: the nearest first. */
 export async function readEarlier(object: FmtpObject, ports: ReadPorts): Promise<readonly Earlier[]> {
   const { kind, parent: parentId, deleted } = object
-  if (kind !== 'message' || parentId === undefined || deleted === true) return []
+  if (parentId === undefined || deleted === true || !traitsOf(kind).isHandedOn) return []
   const parent = findOwn(parentId, object, ports)
   if (parent === undefined) return []
   const people = recipientsIn(object).filter(to => to !== object.owner && !isGroup(to, ports))
@@ -95,7 +97,8 @@ function findOwn(
   const { store, clock } = ports
   if (store.findBoxedText(owner, id) === undefined) return undefined
   const found = store.findObject(id)
-  if (found?.kind !== 'message' || (found.top ?? found.id) !== top) return undefined
+  if (found === undefined || !traitsOf(found.kind).isHandedOn) return undefined
+  if ((found.top ?? found.id) !== top) return undefined
   if (found.deleted === true || hasEnded(found, clock.now())) return undefined
   return recipientsIn(found).some(to => isGroup(to, ports)) ? undefined : found
 }
@@ -118,16 +121,18 @@ async function readThread(
     next = next.parent === undefined ? undefined : findOwn(next.parent, answer, ports)
   }
   const list = listOf.thread(answer.top ?? '')
-  let before: string | undefined
-  for (let looked = 0; looked < lookedMost && found.size < most; looked += page) {
-    const entries = await store.readNewest(list, { kind: 'message', before, limit: page })
-    for (const { id, position } of entries) {
-      before = position
-      if (found.size >= most || found.has(id) || id === answer.id) continue
-      const object = findOwn(id, answer, ports)
-      if (object !== undefined) found.set(id, object)
+  for (const kind of handedOnKinds) {
+    let before: string | undefined
+    for (let looked = 0; looked < lookedMost && found.size < most; looked += page) {
+      const entries = await store.readNewest(list, { kind, before, limit: page })
+      for (const { id, position } of entries) {
+        before = position
+        if (found.size >= most || found.has(id) || id === answer.id) continue
+        const object = findOwn(id, answer, ports)
+        if (object !== undefined) found.set(id, object)
+      }
+      if (entries.length < page) break
     }
-    if (entries.length < page) break
   }
   return [...found.values()]
 }
