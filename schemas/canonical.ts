@@ -65,7 +65,7 @@ export function checkValue(value: unknown, depth: number): void {
 }
 
 /**
- * Parses a JSON text as I-JSON: at most `depth` levels, no duplicate names, safe integers only.
+ * Parses a JSON text as I-JSON (protocol §3.1): at most `depth` levels (§3.2), no duplicate names, safe integers only.
  * @throws {FmtpError} FMTP_NOT_JSON, FMTP_TOO_DEEP, FMTP_DUPLICATE_NAME, FMTP_UNSAFE_NAME, FMTP_UNSAFE_VALUE
  */
 export function parseJson(text: string, depth: number): unknown {

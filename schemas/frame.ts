@@ -1,5 +1,5 @@
 /**
- * The five frames of the wire (protocol §4). A frame is one JSON object with `verb`; members that are not
+ * The five frames of the wire and their members (protocol §4, §4.5). A frame is one JSON object with `verb`; members that are not
  * named here are ignored, so that later versions can add some.
  */
 import type { Static } from 'typebox'
@@ -128,7 +128,7 @@ export const requestFrame = frame({
 })
 export type RequestFrame = Readonly<Static<typeof requestFrame>>
 
-/** What became of a describe, for one recipient or for the object as a whole. */
+/** What became of a describe, for one recipient or for the object as a whole (protocol §4.6). */
 export const describeOutcomes = [
   ...['stored', 'duplicate', 'queued', 'relayed', 'refused', 'absent', 'busy'],
 ] as const

@@ -1,5 +1,5 @@
 /**
- * Sizes, counts and times fixed by the protocol or used as defaults (protocol §12).
+ * Sizes, counts and times fixed by the protocol or used as defaults (protocol §12, values in §12.1).
  * Units are in the names; what config can change is repeated as a key in `config.ts`.
  */
 

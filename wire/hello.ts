@@ -1,5 +1,5 @@
 /**
- * Introductions (protocol §5): what is signed, in which order, by whom. Pure: these functions make and judge hello
+ * Introductions (protocol §5): the members of a hello (§5.1), what is signed (§5.2), in which order, by whom. Pure: these functions make and judge hello
  * frames; who a key belongs to is the caller's to find out.
  */
 import { canonicalText } from '../schemas/canonical.ts'

@@ -1,5 +1,5 @@
 /**
- * Addresses, domains and object ids: one canonical text each (protocol §2).
+ * Addresses, domains and object ids: one canonical text each (protocol §2, their kinds §2.1).
  * `parse` takes what people type and gives the canonical text, `is` says whether a text is canonical already. The
  * ASCII case is one linear expression, since names are checked several times a message.
  */
@@ -105,7 +105,7 @@ function joinAddress(local: string, domain: string): Address {
 }
 
 /**
- * The canonical address of `local@domain`, `@local@domain` or `local#domain`.
+ * The canonical address of `local@domain`, `@local@domain` or `local#domain` (protocol §2.4).
  * @throws {FmtpError} FMTP_BAD_NAME
  */
 export function parseAddress(input: unknown): Address {

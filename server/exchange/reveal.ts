@@ -96,6 +96,7 @@ export function createReveal(ports: RevealPorts): Reveal {
     return encryptedKey === object.encryptedKey ? object : { ...object, encryptedKey }
   }
 
+  /** In the order of protocol §9.1. */
   async function revealObject(sought: Sought, inquiry: Inquiry, standing: Standing): Promise<Answer> {
     const { request } = inquiry
     if (request.follow === true) throw new FmtpError('FMTP_NOT_OFFERED', 'following one object')
