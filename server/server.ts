@@ -169,6 +169,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const breaker = createBreaker(clock)
     const connections = new Connections({
+      clock,
       sessionsPerPeer: config.limits.sessionsPerPeer,
       connectionsPerHost: config.limits.connectionsPerHost,
       connections: config.limits.connections,
@@ -467,6 +468,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         isBehindProxy: config.http.behindProxy,
         frameBytes: config.limits.frameBytes,
         liveness,
+        clock,
         answer: web.callback(),
         onChannel,
       })

@@ -56,7 +56,7 @@ async function callOne(to: Domain, place: CallPlace, ports: CallPorts): Promise<
   const target = { protocol: 'tcp', ...place, to, as: to } as const
   const channel = await dialChannel(target, { note: createNote('check', { clock }), signal, ca: [] })
   const host = hostPort(place.host, place.port)
-  const call = { caller: undefined, to, host, keys, nowMs: clock.now(), signal }
+  const call = { caller: undefined, to, host, keys, clock, signal }
   return { probe: await Probe.call(channel, call), binding: channel.binding }
 }
 

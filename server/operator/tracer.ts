@@ -126,7 +126,7 @@ function compose(ports: TracerPorts, { caller, sought, onStep, signal, probes }:
     const mayBeFront = !isAddressName(to)
     const probe = await note.step('hello', { as: to, host, address, port }, async () => {
       const where = hostPort(host, port)
-      const asked = { caller, to, host: where, mayBeFront, keys, nowMs: clock.now(), signal: over }
+      const asked = { caller, to, host: where, mayBeFront, keys, clock, signal: over }
       const called = await Probe.call(channel, asked)
       probes.push(called)
       return called

@@ -25,7 +25,8 @@ export class MovableClock implements Clock {
   readonly #alarms = new Set<Alarm>()
 
   constructor({ isStill = false }: { readonly isStill?: boolean } = {}) {
-    const [dayMs, steadyMs] = [Date.now(), performance.now()]
+    // Whole, so that sums are exact.
+    const [dayMs, steadyMs] = [Date.now(), Math.round(performance.now())]
     this.#isStill = isStill
     this.#machine = isStill
       ? { now: () => dayMs, steadyMs: () => steadyMs }
