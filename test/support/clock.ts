@@ -33,8 +33,9 @@ export class MovableClock implements Clock {
       : { now: () => Date.now(), steadyMs: () => performance.now() }
   }
 
+  /** Whole, as a time of day is. */
   now(): number {
-    return this.#machine.now() + this.#aheadMs
+    return Math.floor(this.#machine.now() + this.#aheadMs)
   }
 
   steadyMs(): number {
