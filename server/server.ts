@@ -192,7 +192,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const dial: Dial = (target, note, outerSignal) =>
       calls.run(outerSignal, async signal => {
         const { host, address, port, to, as } = target
-        const channel = await dialChannel(target, { note, signal, ca })
+        const channel = await dialChannel(target, { note, signal, ca, clock })
         const session = await note.step('hello', { as: to, host, address, port }, () =>
           Session.call(channel, sessionPorts, {
             as: as as Domain,
@@ -235,6 +235,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       guard,
       peers: connections,
       breaker,
+      clock,
       random: Math.random,
       isIsland,
     })
