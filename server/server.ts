@@ -508,7 +508,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
             hasRoom: () => disk.hasRoom,
             linkedChildren: () => connections.openDomains().filter(domain => family.isChild(domain)),
             askParents: () =>
-              askParents(parents, [...domains.keys()], (parent, as) => connections.find(parent, as)),
+              askParents(parents, [...domains.keys()], clock, (parent, as) => connections.find(parent, as)),
             hasBinding: binding => connections.hasBinding(binding),
           },
           erasedOf: address => leaving.erasedOf(address),
