@@ -1,6 +1,7 @@
 /** Data folders with as many public posts as it takes, written by the store's own code, for measurements of what grows. */
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { systemClock } from '../objects/clock.ts'
 import { sealObject } from '../objects/seals/seal.ts'
 import { box } from '../objects/store/box.ts'
 import type { Write } from '../objects/store/engine/write.ts'
@@ -72,7 +73,8 @@ export async function fill(
 ): Promise<Filled> {
   const config = writeConfig(folder, options.address)
   // The home key must be older than what it seals.
-  await using core = await openCore(config, { clock: { now: () => startMs, sleep: async () => undefined } })
+  const clock = { ...systemClock, now: () => startMs, sleep: async () => undefined }
+  await using core = await openCore(config, { clock })
   await core.accounts.create(author)
   let objectBytes = 0
   for (let at = 0; at < count; ) {

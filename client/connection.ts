@@ -19,6 +19,7 @@ import {
   type Reply,
   type RequestQuery,
 } from '../wire/pairing.ts'
+import { type SteadyClock, systemSteadyClock } from '../wire/steady-clock.ts'
 
 /** Who the client is, and how it shows it. */
 export type Login =
@@ -28,6 +29,8 @@ export type Login =
   | { readonly as: string; readonly token: string; readonly signer?: Signer; readonly key?: PublicJwk }
 
 export interface Handlers {
+  /** Default: the machine's. */
+  readonly clock?: SteadyClock
   randomNonce(): string
   /** Takes an object that the other side passes on, and answers for it. */
   onDescribe?(frame: DescribeFrame): Promise<Answer>
@@ -57,6 +60,7 @@ const ownLimits = { windowFrames: limits.windowFrames, windowBytes: limits.windo
 export class Connection {
   readonly #channel: Channel
   readonly #handlers: Handlers
+  readonly #clock: SteadyClock
   readonly #pairing: Pairing
   #hellos: { resolve: (hello: HelloFrame) => void; reject: (error: FmtpError) => void } | undefined
   #issued: string | undefined
@@ -74,7 +78,9 @@ export class Connection {
   private constructor(channel: Channel, handlers: Handlers) {
     this.#channel = channel
     this.#handlers = handlers
+    this.#clock = handlers.clock ?? systemSteadyClock
     this.#pairing = new Pairing({
+      clock: this.#clock,
       send: text => channel.send(text),
       onPressure: () => channel.pause(),
       onRelief: () => channel.resume(),
@@ -234,15 +240,16 @@ export class Connection {
 
   #nextHello(): Promise<HelloFrame> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new FmtpError('FMTP_HELLO_TIMEOUT')), limits.helloMs)
+      const late = (): void => reject(new FmtpError('FMTP_HELLO_TIMEOUT'))
+      const timer = this.#clock.after(limits.helloMs, late)
       this.#hellos = {
         resolve: hello => {
-          clearTimeout(timer)
+          timer.stop()
           this.#hellos = undefined
           resolve(hello)
         },
         reject: error => {
-          clearTimeout(timer)
+          timer.stop()
           this.#hellos = undefined
           reject(error)
         },

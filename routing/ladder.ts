@@ -133,16 +133,18 @@ export function createNote(
         },
       }),
     async step(what, detail, work, asked = {}) {
-      const startMs = ports.clock.now()
+      const { clock } = ports
+      const startMs = clock.steadyMs()
+      const tookMs = (): number => Math.round(clock.steadyMs() - startMs)
       try {
         const result = await work()
         const seen = { ...asked, ...(typeof detail === 'function' ? detail(result) : detail) }
-        add(what, result === undefined ? 'miss' : 'ok', seen, ports.clock.now() - startMs)
+        add(what, result === undefined ? 'miss' : 'ok', seen, tookMs())
         return result
       } catch (thrown) {
         const error = toFmtpError(thrown)
         const seen = { ...asked, ...(typeof detail === 'function' ? {} : detail) }
-        add(what, error.code, { ...seen, reason: error.message }, ports.clock.now() - startMs)
+        add(what, error.code, { ...seen, reason: error.message }, tookMs())
         throw error
       }
     },

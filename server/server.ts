@@ -171,6 +171,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     })
     const breaker = createBreaker(clock)
     const connections = new Connections({
+      clock,
       sessionsPerPeer: config.limits.sessionsPerPeer,
       connectionsPerHost: config.limits.connectionsPerHost,
       connections: config.limits.connections,
@@ -193,7 +194,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
     const dial: Dial = (target, note, outerSignal) =>
       calls.run(outerSignal, async signal => {
         const { host, address, port, to, as } = target
-        const channel = await dialChannel(target, { note, signal, ca })
+        const channel = await dialChannel(target, { note, signal, ca, clock })
         const session = await note.step('hello', { as: to, host, address, port }, () =>
           Session.call(channel, sessionPorts, {
             as: as as Domain,
@@ -236,6 +237,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
       guard,
       peers: connections,
       breaker,
+      clock,
       random: Math.random,
       isIsland,
     })
@@ -472,6 +474,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
         isBehindProxy: config.http.behindProxy,
         frameBytes: config.limits.frameBytes,
         liveness,
+        clock,
         answer: web.callback(),
         onChannel,
       })
@@ -510,7 +513,7 @@ export async function startServer(config: LoadedConfig, options: ServerOptions):
             hasRoom: () => disk.hasRoom,
             linkedChildren: () => connections.openDomains().filter(domain => family.isChild(domain)),
             askParents: () =>
-              askParents(parents, [...domains.keys()], (parent, as) => connections.find(parent, as)),
+              askParents(parents, [...domains.keys()], clock, (parent, as) => connections.find(parent, as)),
             hasBinding: binding => connections.hasBinding(binding),
           },
           erasedOf: address => leaving.erasedOf(address),

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { systemClock } from '../objects/clock.ts'
 import { readCredential, verifyCredential } from '../objects/seals/credential.ts'
 import { thumbprintOf, verifierOf } from '../objects/seals/keys.ts'
 import { type DomainKeys, digestOf, verifySeal } from '../objects/seals/seal.ts'
@@ -186,7 +187,7 @@ function keysOf(text: string): DomainKeys {
   const resolver = { txt: async () => answer } as unknown as Resolver
   return createDomainKeys({
     resolver,
-    clock: { now: () => nowMs, sleep: async () => undefined },
+    clock: { ...systemClock, now: () => nowMs },
     findOwn: () => undefined,
     onEvent: () => undefined,
   })

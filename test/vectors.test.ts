@@ -1,6 +1,7 @@
 /** The vectors that other implementations share (test/vectors/README.md): every case of every JSON file. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { systemClock } from '../objects/clock.ts'
 import { isMatch } from '../objects/pattern.ts'
 import { decideReach, decideReadable } from '../objects/policy.ts'
 import { type DomainKeys, digestOf, verifySeal } from '../objects/seals/seal.ts'
@@ -147,7 +148,7 @@ describe('vectors / seals.json', () => {
     const answer = { records, exists: true, ttlMs: 3_600_000, isSecure: false, server: '' }
     return createDomainKeys({
       resolver: { txt: async () => answer } as unknown as Resolver,
-      clock: { now: () => nowMs, sleep: async () => undefined },
+      clock: { ...systemClock, now: () => nowMs },
       findOwn: () => undefined,
       onEvent: () => undefined,
     })

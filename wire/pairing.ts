@@ -6,6 +6,7 @@ import { type FailureCode, FmtpError, findFailure, toFmtpError } from '../schema
 import type { AnswerFrame, DescribeFrame, Frame, GoodbyeFrame, RequestFrame } from '../schemas/frame.ts'
 import { limits } from '../schemas/limits.ts'
 import { encodeFrame } from './codec.ts'
+import type { SteadyClock, Timer } from './steady-clock.ts'
 
 /** An answer without `verb` and `re`. */
 export type Answer = Omit<AnswerFrame, 'verb' | 're'>
@@ -49,6 +50,7 @@ class Ending {
 }
 
 export interface PairingPorts {
+  readonly clock: SteadyClock
   send(text: string): void
   /** The other side has more unanswered than the window allows: do not read it until `onRelief`. */
   onPressure(): void
@@ -88,7 +90,7 @@ export class Pairing {
   #incomingBytes = 0
   #isPressed = false
   #closed: FmtpError | undefined
-  #sweep: ReturnType<typeof setInterval> | undefined
+  #sweep: Timer | undefined
 
   constructor(ports: PairingPorts, window: { readonly frames?: number; readonly bytes?: number } = {}) {
     this.#ports = ports
@@ -180,7 +182,7 @@ export class Pairing {
   close(error = new FmtpError('FMTP_DISCONNECTED')): void {
     if (this.#closed !== undefined) return
     this.#closed = error
-    clearInterval(this.#sweep)
+    this.#sweep?.stop()
     for (const pending of this.#pending.values()) if (!pending.isAnswered) pending.reject(error)
     this.#pending.clear()
     for (const ending of this.#inquiries.values()) ending.end()
@@ -202,7 +204,7 @@ export class Pairing {
     if (this.#closed !== undefined) throw this.#closed
     const n = ++this.#lastN
     const text = encode(n)
-    this.#sweep ??= setInterval(() => this.#expire(), limits.answerMs / 10).unref()
+    this.#sweep ??= this.#ports.clock.every(limits.answerMs / 10, () => this.#expire())
     return new Promise((resolve, reject) => {
       this.#unanswered++
       this.#unansweredBytes += text.length
@@ -213,7 +215,7 @@ export class Pairing {
         isFollow,
         describes: [],
         bytes: text.length,
-        sentAtMs: Date.now(),
+        sentAtMs: this.#ports.clock.steadyMs(),
         isAnswered: false,
         isLooking: false,
       })
@@ -239,7 +241,7 @@ export class Pairing {
     if (pending.isLooking) return
     // Pendings stand in the order of their times.
     this.#pending.delete(n)
-    this.#pending.set(n, { ...pending, sentAtMs: Date.now(), isLooking: true })
+    this.#pending.set(n, { ...pending, sentAtMs: this.#ports.clock.steadyMs(), isLooking: true })
   }
 
   #takeDescribed(frame: DescribeFrame, re: number): void {
@@ -312,7 +314,7 @@ export class Pairing {
   }
 
   #expire(): void {
-    const dueMs = Date.now() - limits.answerMs
+    const dueMs = this.#ports.clock.steadyMs() - limits.answerMs
     // In the order of sending, so the first that is young enough ends the walk.
     for (const [n, pending] of this.#pending) {
       if (pending.isAnswered) continue

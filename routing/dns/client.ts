@@ -25,7 +25,7 @@ export interface ResolverOptions {
   readonly timeoutMs?: number
   /** The most one server may take in the first round, in ms. Default: 1 s, or a third of `timeoutMs`. */
   readonly attemptMs?: number
-  /** For the age of kept answers. Default: the system's. */
+  /** Default: the system's. */
   readonly clock?: Clock
 }
 
@@ -78,6 +78,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
   readonly #servers: readonly NameServer[]
   readonly #timeoutMs: number
   readonly #attemptMs: number
+  readonly #clock: Clock
   readonly #cache: AnswerCache<RecordSet>
   readonly #flights = new Map<string, Promise<RecordSet>>()
   readonly #silentAt = new Map<NameServer, number>()
@@ -90,6 +91,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
     this.#servers = servers.map(parseServer)
     this.#timeoutMs = timeoutMs
     this.#attemptMs = attemptMs ?? Math.min(1000, timeoutMs / 3)
+    this.#clock = clock
     this.#cache = new AnswerCache(clock)
     setMaxListeners(0, this.#closing.signal)
   }
@@ -165,7 +167,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
 
   /** Asks, follows CNAMEs, keeps the answer. */
   async #fly(name: string, type: Type): Promise<RecordSet> {
-    const deadline = performance.now() + this.#timeoutMs
+    const deadline = this.#clock.steadyMs() + this.#timeoutMs
     await this.#takeTurn()
     try {
       let chain: Chain = { name, length: 0, ttlMs: Number.POSITIVE_INFINITY, isSecure: true }
@@ -199,7 +201,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
     for (let round = 0; round < rounds; round++) {
       const silent: NameServer[] = []
       for (const server of servers) {
-        const leftMs = deadline - performance.now()
+        const leftMs = deadline - this.#clock.steadyMs()
         if (leftMs < leastAttemptMs) break
         try {
           const reply = await this.#askServer(
@@ -216,7 +218,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
           failures.push(error.message)
           if (error.code !== 'FMTP_TIMEOUT') continue
           silent.push(server)
-          this.#silentAt.set(server, performance.now())
+          this.#silentAt.set(server, this.#clock.steadyMs())
         }
       }
       servers = silent
@@ -225,13 +227,14 @@ class DnsResolver implements Resolver, AsyncDisposable {
   }
 
   async #askServer(server: NameServer, name: string, type: Type, timeoutMs: number): Promise<Reply> {
-    const until = performance.now() + timeoutMs
+    const until = this.#clock.steadyMs() + timeoutMs
     const ask = (hasEdns: boolean): Ask<Reply> => {
       const query = encodeQuery(name, type, hasEdns)
       return {
         server,
         query,
-        timeoutMs: Math.max(1, until - performance.now()),
+        timeoutMs: Math.max(1, until - this.#clock.steadyMs()),
+        clock: this.#clock,
         signal: this.#closing.signal,
         read: message => readReply(message, query, server),
       }
@@ -249,7 +252,7 @@ class DnsResolver implements Resolver, AsyncDisposable {
   }
 
   #inOrder(): readonly NameServer[] {
-    const now = performance.now()
+    const now = this.#clock.steadyMs()
     const isSilent = (server: NameServer): boolean =>
       now - (this.#silentAt.get(server) ?? -silentMs) < silentMs
     return this.#servers.toSorted((a, b) => Number(isSilent(a)) - Number(isSilent(b)))

@@ -7,6 +7,7 @@
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
 import { FmtpError } from '../../schemas/failures.ts'
+import type { SteadyClock } from '../../wire/steady-clock.ts'
 import { findCanonicalIp } from '../ip.ts'
 
 /** More than we offer by EDNS0, for servers that do not listen; what is larger is not read. */
@@ -25,6 +26,7 @@ export interface Ask<T> {
   readonly server: NameServer
   readonly query: Buffer
   readonly timeoutMs: number
+  readonly clock: SteadyClock
   readonly signal: AbortSignal
   /** What the message says; `undefined`: not the answer to our query. */
   read(message: Buffer): T | undefined
@@ -95,7 +97,7 @@ export function askByTcp<T>(ask: Ask<T>): Promise<T> {
 
 /** Runs one attempt to exactly one end: success, failure, timeout or abort; whichever it is, the socket closes. */
 function within<T>(
-  { server, timeoutMs, signal }: Ask<T>,
+  { server, timeoutMs, clock, signal }: Ask<T>,
   start: (attempt: Attempt<T> & { isOver(): boolean }) => () => void,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -105,7 +107,7 @@ function within<T>(
     const end = (settle: () => void): void => {
       if (isOver) return
       isOver = true
-      clearTimeout(timer)
+      timer.stop()
       signal.removeEventListener('abort', onAbort)
       close()
       settle()
@@ -113,10 +115,8 @@ function within<T>(
     const fail: Attempt<T>['fail'] = (code, detail, cause) =>
       end(() => reject(new FmtpError(code, `${server.text}: ${detail}`, { cause })))
     const onAbort = (): void => end(() => reject(signal.reason))
-    const timer = setTimeout(
-      () => fail('FMTP_TIMEOUT', `no answer in ${Math.round(timeoutMs)} ms`),
-      timeoutMs,
-    )
+    const late = (): void => fail('FMTP_TIMEOUT', `no answer in ${Math.round(timeoutMs)} ms`)
+    const timer = clock.after(timeoutMs, late)
     signal.addEventListener('abort', onAbort)
     close = start({ succeed: value => end(() => resolve(value)), fail, isOver: () => isOver })
   })

@@ -12,6 +12,7 @@ import { limits } from '../../schemas/limits.ts'
 import { type Domain, domainOf, type Name, type ObjectId, ownerOf } from '../../schemas/text/names.ts'
 import { encodeQuestion, findFrame } from '../../wire/datagram.ts'
 import { answerError, type Reply } from '../../wire/pairing.ts'
+import type { SteadyClock, Timer } from '../../wire/steady-clock.ts'
 import type { Breaker } from '../connect/circuit-breaker.ts'
 import type { Guard } from '../connect/dial-guard.ts'
 import type { Peers } from '../connect/peer.ts'
@@ -25,6 +26,7 @@ export interface DatagramPorts {
   readonly guard: Guard
   readonly peers: Peers
   readonly breaker: Breaker
+  readonly clock: SteadyClock
   random(): number
   /** An island asks nobody. */
   readonly isIsland: boolean
@@ -52,13 +54,15 @@ const triesMs = [250, 1000]
 const placesMost = 2
 
 export function createAskByDatagram(ports: DatagramPorts): AskByDatagram {
-  const { resolver, guard } = ports
+  const { resolver, guard, clock } = ports
 
   /** Contacts of the owner count before what the domain says. DNS has little time: the stream asks it again. */
   async function findPlaces({ contacts, id }: DatagramQuery): Promise<readonly Place[]> {
     const own = contacts.filter(({ protocol }) => protocol === 'udp')
     if (own.length > 0) return own.toSorted((left, right) => left.priority - right.priority)
-    const { records } = await soon(signal => resolver.srv(`_fmtp._udp.${domainOf(ownerOf(id))}`, { signal }))
+    const { records } = await soon(clock, signal =>
+      resolver.srv(`_fmtp._udp.${domainOf(ownerOf(id))}`, { signal }),
+    )
     return orderByWeight(
       records.filter(({ host }) => host !== '.'),
       ports.random,
@@ -67,7 +71,7 @@ export function createAskByDatagram(ports: DatagramPorts): AskByDatagram {
 
   async function findAddress(host: string): Promise<string> {
     if (isIP(host) !== 0) return host
-    const { records } = await soon(signal => resolver.addresses(host, { signal }))
+    const { records } = await soon(clock, signal => resolver.addresses(host, { signal }))
     const [first] = records
     if (first === undefined) throw new FmtpError('FMTP_NO_HOST', host)
     return first
@@ -78,7 +82,7 @@ export function createAskByDatagram(ports: DatagramPorts): AskByDatagram {
     const address = await findAddress(host)
     guard.check(address, port)
     try {
-      return replyOf(await exchangeDatagrams(address, port, sought), id)
+      return replyOf(await exchangeDatagrams({ address, port }, sought, clock), id)
     } catch (thrown) {
       // What fails here costs more than a second each time. That something is too large for it is no fault.
       if (!(thrown instanceof FmtpError && thrown.code === 'FMTP_USE_STREAM')) guard.rest(`udp ${host}`, port)
@@ -102,8 +106,15 @@ export function createAskByDatagram(ports: DatagramPorts): AskByDatagram {
   }
 }
 
-async function soon<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return ask(AbortSignal.timeout(limits.datagramDnsMs))
+async function soon<T>(clock: SteadyClock, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const late = (): void => over.abort(new FmtpError('FMTP_TIMEOUT', 'DNS takes too long for a datagram'))
+  const timer = clock.after(limits.datagramDnsMs, late)
+  try {
+    return await ask(over.signal)
+  } finally {
+    timer.stop()
+  }
 }
 
 /** Of all that can be answered only the object itself is of use: it alone proves something. */
@@ -120,22 +131,22 @@ function replyOf({ object, ...answer }: AnswerFrame, id: ObjectId): Reply {
  * @throws {FmtpError} FMTP_TIMEOUT, FMTP_CONNECT_FAILED
  */
 export function exchangeDatagrams(
-  address: string,
-  port: number,
+  { address, port }: { readonly address: string; readonly port: number },
   sought: DatagramQuery['sought'],
+  clock: SteadyClock,
 ): Promise<AnswerFrame> {
   const n = randomInt(1, 2 ** 48 - 1)
   const question = encodeQuestion({ verb: 'request', n, ...sought })
   const ip = findCanonicalIp(address)
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let timer: Timer | undefined
     let tries = 0
     let isOver = false
     const end = (settle: () => void): void => {
       if (isOver) return
       isOver = true
-      clearTimeout(timer)
+      timer?.stop()
       socket.close()
       settle()
     }
@@ -145,7 +156,7 @@ export function exchangeDatagrams(
       if (waitMs === undefined)
         return end(() => reject(new FmtpError('FMTP_TIMEOUT', `${address}:${port}: no answer by UDP`)))
       socket.send(question)
-      timer = setTimeout(send, waitMs)
+      timer = clock.after(waitMs, send)
     }
     socket.on('error', cause =>
       end(() => reject(new FmtpError('FMTP_CONNECT_FAILED', cause.message, { cause }))),

@@ -26,7 +26,8 @@ export class Puller implements AsyncDisposable {
 
   constructor(ports: PullerPorts) {
     const { signal } = this.#closing
-    this.#ports = { ...ports, lanes: new Lanes(limits.pullsAtOnce, signal), pull: createPulling(ports) }
+    const lanes = new Lanes(limits.pullsAtOnce, signal, ports.clock)
+    this.#ports = { ...ports, lanes, pull: createPulling(ports) }
   }
 
   /** Takes up what is to come, now and again. */

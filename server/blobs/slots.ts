@@ -3,6 +3,7 @@
  * as long as there are not too many such; so those who are slow delay each other only.
  */
 import { FmtpError } from '../../schemas/failures.ts'
+import type { SteadyClock, Timer } from '../../wire/steady-clock.ts'
 
 const slowMs = 2000
 const slowMost = 16
@@ -11,14 +12,16 @@ const slowAgainMs = 60_000
 export class Lanes {
   readonly #most: number
   readonly #signal: AbortSignal
+  readonly #clock: SteadyClock
   readonly #waiting: (() => void)[] = []
   #taken = 0
   #slow = 0
 
   /** `signal` ends all waiting, with FMTP_SHUTTING_DOWN. */
-  constructor(most: number, signal: AbortSignal) {
+  constructor(most: number, signal: AbortSignal, clock: SteadyClock) {
     this.#most = most
     this.#signal = signal
+    this.#clock = clock
     signal.addEventListener('abort', () => {
       for (const wake of this.#waiting.splice(0)) wake()
     })
@@ -43,7 +46,19 @@ export class Lanes {
       place = 'slow'
       return true
     }
-    return { leave, wait: work => untilEnd(work, this.#signal, slowDown) }
+    return { leave, wait: work => this.#wait(work, slowDown) }
+  }
+
+  #wait<T>(work: Promise<T>, slowDown: () => boolean): Promise<T> {
+    const tooMany = (): FmtpError =>
+      new FmtpError('FMTP_BUSY', 'too many are slow', { retryAfterMs: slowAgainMs })
+    let timer: Timer | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#clock.after(slowMs, () => {
+        if (!slowDown()) reject(tooMany())
+      })
+    })
+    return Promise.race([untilEnd(work, this.#signal), late]).finally(() => timer?.stop())
   }
 
   #free(): void {
@@ -60,20 +75,14 @@ export interface Lane {
 
 /** For work that somebody waits for: it takes no place from others. */
 export function ownLane(signal: AbortSignal): Lane {
-  return { leave: () => undefined, wait: work => untilEnd(work, signal, () => true) }
+  return { leave: () => undefined, wait: work => untilEnd(work, signal) }
 }
 
-function untilEnd<T>(work: Promise<T>, signal: AbortSignal, slowDown: () => boolean): Promise<T> {
+function untilEnd<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const end = (): void => reject(new FmtpError('FMTP_SHUTTING_DOWN'))
-    const timer = setTimeout(() => {
-      if (!slowDown()) reject(new FmtpError('FMTP_BUSY', 'too many are slow', { retryAfterMs: slowAgainMs }))
-    }, slowMs)
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
-    work.then(resolve, reject).finally(() => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-    })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', end))
   })
 }

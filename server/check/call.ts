@@ -54,9 +54,9 @@ export async function callAsGuest(domain: Domain, place: CallPlace, ports: CallP
 async function callOne(to: Domain, place: CallPlace, ports: CallPorts): Promise<Called> {
   const { keys, signal, clock = systemClock } = ports
   const target = { protocol: 'tcp', ...place, to, as: to } as const
-  const channel = await dialChannel(target, { note: createNote('check', { clock }), signal, ca: [] })
+  const channel = await dialChannel(target, { note: createNote('check', { clock }), signal, ca: [], clock })
   const host = hostPort(place.host, place.port)
-  const call = { caller: undefined, to, host, keys, nowMs: clock.now(), signal }
+  const call = { caller: undefined, to, host, keys, clock, signal }
   return { probe: await Probe.call(channel, call), binding: channel.binding }
 }
 

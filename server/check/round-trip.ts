@@ -172,7 +172,7 @@ async function askOne(
   where: string,
   ports: TripPorts,
 ): Promise<Verdict> {
-  const { outcome, code, object } = await exchangeDatagrams(address, port, { address: domain })
+  const { outcome, code, object } = await exchangeDatagrams({ address, port }, { address: domain }, clock)
   if (code === 'FMTP_USE_STREAM') return ok(`${where} answers`)
   if (outcome !== 'found' || object === undefined)
     return fail(`${where} has no server.${domain}: ${code ?? outcome}`, 'Another server answers there.')

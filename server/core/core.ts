@@ -73,7 +73,7 @@ export async function openCore(config: LoadedConfig, options: CoreOptions = {}):
     const store = new Store(database, options.onDamaged)
     const accounts = new Accounts({ store, domains, clock })
     const isIsland = [...domains.keys()].every(domain => domain === 'localhost')
-    const resolver = closing.use(createResolver({ servers: nameServers(config.dns, isIsland) }))
+    const resolver = closing.use(createResolver({ servers: nameServers(config.dns, isIsland), clock }))
     const rotation = createRotation({ domains, resolver, clock, onEvent })
     return {
       config,

@@ -1,5 +1,5 @@
 /** Whether the parents of a server take it for their child (protocol §10.7), by an answer that only children get. */
-import { systemClock } from '../../objects/clock.ts'
+import type { Clock } from '../../objects/clock.ts'
 import type { Peer } from '../../routing/connect/peer.ts'
 import { within } from '../../routing/with-timeout.ts'
 import { toFmtpError } from '../../schemas/failures.ts'
@@ -14,19 +14,20 @@ const nowhere = parseDomain('fmtp-check.invalid')
 export function askParents(
   parents: readonly Domain[],
   names: readonly Domain[],
+  clock: Clock,
   findOpen: (parent: Domain, as: Domain) => Peer | undefined,
 ): Promise<readonly ParentHealth[]> {
   const links = parents.flatMap(parent => names.map(as => ({ parent, as })))
   return Promise.all(
-    links.map(async link => ({ ...link, ...(await stateOf(findOpen(link.parent, link.as))) })),
+    links.map(async link => ({ ...link, ...(await stateOf(findOpen(link.parent, link.as), clock)) })),
   )
 }
 
-async function stateOf(peer: Peer | undefined): Promise<Pick<ParentHealth, 'state' | 'code'>> {
+async function stateOf(peer: Peer | undefined, clock: Clock): Promise<Pick<ParentHealth, 'state' | 'code'>> {
   if (peer === undefined) return { state: 'away' }
   try {
     const asking = peer.request({ address: nowhere, effort: 'lookup' })
-    const { outcome, code } = (await within(asking, limits.pongMs, systemClock)).answer
+    const { outcome, code } = (await within(asking, limits.pongMs, clock)).answer
     // It says to strangers that it does not look up for them.
     if (code === 'FMTP_NOT_HERE') return { state: 'stranger' }
     if (outcome === 'refused' || outcome === 'busy')

@@ -122,11 +122,11 @@ function compose(ports: TracerPorts, { caller, sought, onStep, signal, probes }:
   const dial: Dial = async (target, note, attempt) => {
     const { host, address, port, to } = target
     const over = AbortSignal.any([attempt, signal])
-    const channel = await dialChannel(target, { note, signal: over, ca })
+    const channel = await dialChannel(target, { note, signal: over, ca, clock })
     const mayBeFront = !isAddressName(to)
     const probe = await note.step('hello', { as: to, host, address, port }, async () => {
       const where = hostPort(host, port)
-      const asked = { caller, to, host: where, mayBeFront, keys, nowMs: clock.now(), signal: over }
+      const asked = { caller, to, host: where, mayBeFront, keys, clock, signal: over }
       const called = await Probe.call(channel, asked)
       probes.push(called)
       return called

@@ -3,10 +3,12 @@ import type { Peer, Peers } from '../../routing/connect/peer.ts'
 import { FmtpError } from '../../schemas/failures.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type Domain, domainOf, isAddressName, type Name } from '../../schemas/text/names.ts'
+import type { SteadyClock, Timer } from '../../wire/steady-clock.ts'
 import { hostOf } from '../limits/rates.ts'
 import type { Session } from './session.ts'
 
 export interface ConnectionsOptions {
+  readonly clock: SteadyClock
   /** Sessions that a domain nobody here writes to may hold at once. */
   readonly sessionsPerPeer: number
   /** Connections that others may hold at once from one host. */
@@ -43,12 +45,13 @@ export class Connections implements Peers {
   readonly #hostOf = new WeakMap<Session, string>()
   /** All that are named. */
   readonly #peers = new Set<Session>()
-  readonly #sweep: ReturnType<typeof setInterval>
+  readonly #sweep: Timer
   #isClosed = false
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
-    this.#sweep = setInterval(() => this.#closeIdle(), Math.min(options.idleMs / 4, sweepMs)).unref()
+    const { clock, idleMs } = options
+    this.#sweep = clock.every(Math.min(idleMs / 4, sweepMs), () => this.#closeIdle())
   }
 
   /**
@@ -194,7 +197,7 @@ export class Connections implements Peers {
 
   closeAll(): void {
     this.#isClosed = true
-    clearInterval(this.#sweep)
+    this.#sweep.stop()
     for (const session of [...this.#sessions]) session.close()
   }
 }

@@ -2,6 +2,7 @@
  * Whether the other end of a connection is still there, and since when the connection was of no use (protocol §4.7). A host
  * that went without a word leaves a connection that looks open: after a silence it is asked for a sign of life.
  */
+import type { SteadyClock } from '../../wire/steady-clock.ts'
 
 export interface LivenessOptions {
   /** Silence after which the other side is pinged, in ms. */
@@ -15,15 +16,18 @@ const momentShare = 15
 
 export class Liveness {
   readonly #options: LivenessOptions
-  // Not the time of day: a clock that is set must end no connection.
-  #heardMs = performance.now()
-  #usedMs = performance.now()
+  readonly #clock: SteadyClock
+  #heardMs: number
+  #usedMs: number
   #pingedMs: number | undefined
   #isDoubted = false
   #isSuspected = false
 
-  constructor(options: LivenessOptions) {
+  constructor(options: LivenessOptions, clock: SteadyClock) {
     this.#options = options
+    this.#clock = clock
+    this.#heardMs = clock.steadyMs()
+    this.#usedMs = this.#heardMs
   }
 
   /** How often `findDue` must be asked, in ms. */
@@ -35,7 +39,8 @@ export class Liveness {
   get isDoubtful(): boolean {
     if (this.#isDoubted) return true
     return (
-      this.#pingedMs !== undefined && performance.now() - this.#pingedMs >= this.#options.pongMs / momentShare
+      this.#pingedMs !== undefined &&
+      this.#clock.steadyMs() - this.#pingedMs >= this.#options.pongMs / momentShare
     )
   }
 
@@ -51,19 +56,19 @@ export class Liveness {
 
   /** How long nothing but pings went either way, in ms. */
   get unusedMs(): number {
-    return performance.now() - this.#usedMs
+    return this.#clock.steadyMs() - this.#usedMs
   }
 
   /** Whatever came is a sign of life. */
   heard(): void {
-    this.#heardMs = performance.now()
+    this.#heardMs = this.#clock.steadyMs()
     this.#pingedMs = undefined
     this.#isDoubted = false
     this.#isSuspected = false
   }
 
   used(): void {
-    this.#usedMs = performance.now()
+    this.#usedMs = this.#clock.steadyMs()
   }
 
   /** There is reason to think that nobody is there: it is pinged soon, and counts as unused since long. */
@@ -80,13 +85,13 @@ export class Liveness {
 
   /** What is to be done now. After `ping` the caller says with `pinged` that it was sent. */
   findDue(): 'ping' | 'dead' | undefined {
-    const nowMs = performance.now()
+    const nowMs = this.#clock.steadyMs()
     if (this.#pingedMs !== undefined)
       return nowMs - this.#pingedMs >= this.#options.pongMs ? 'dead' : undefined
     return this.#isDoubted || nowMs - this.#heardMs >= this.#options.pingAfterMs ? 'ping' : undefined
   }
 
   pinged(): void {
-    this.#pingedMs = performance.now()
+    this.#pingedMs = this.#clock.steadyMs()
   }
 }

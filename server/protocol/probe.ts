@@ -3,6 +3,7 @@
  * session would, and asks. It serves nothing and is filed nowhere, so that nothing is ever brought over it.
  */
 import { randomBytes } from 'node:crypto'
+import type { Clock } from '../../objects/clock.ts'
 import type { DomainKeys } from '../../objects/seals/seal.ts'
 import type { Peer } from '../../routing/connect/peer.ts'
 import { FmtpError, toFmtpError } from '../../schemas/failures.ts'
@@ -32,7 +33,7 @@ export interface ProbeCall {
   /** True: a parent that stands for `to` may answer; whether it does is for the caller to find out (protocol §10.8). */
   readonly mayBeFront?: boolean
   readonly keys: DomainKeys
-  readonly nowMs: number
+  readonly clock: Clock
   readonly signal: AbortSignal
 }
 
@@ -51,12 +52,13 @@ export class Probe implements Peer {
   #take: (hello: HelloFrame) => void = () => undefined
   #fail: (error: FmtpError) => void = () => undefined
 
-  private constructor(channel: Channel, { caller, to, host }: ProbeCall) {
+  private constructor(channel: Channel, { caller, to, host, clock }: ProbeCall) {
     this.#channel = channel
     this.#name = to
     this.host = host
     this.as = caller?.domain ?? domainOf(to)
     this.#pairing = new Pairing({
+      clock,
       send: text => channel.send(text),
       onPressure: () => channel.pause(),
       onRelief: () => channel.resume(),
@@ -69,7 +71,8 @@ export class Probe implements Peer {
   /** Resolves when the other side has proven who it is. @throws {FmtpError} the code with which a side refused */
   static async call(channel: Channel, call: ProbeCall): Promise<Probe> {
     const probe = new Probe(channel, call)
-    const timer = setTimeout(() => probe.#end(new FmtpError('FMTP_HELLO_TIMEOUT')), limits.helloMs)
+    const late = (): void => probe.#end(new FmtpError('FMTP_HELLO_TIMEOUT'))
+    const timer = call.clock.after(limits.helloMs, late)
     const abort = (): void => probe.#end(new FmtpError('FMTP_DISCONNECTED', 'the call was ended'))
     call.signal.addEventListener('abort', abort, { once: true })
     try {
@@ -79,7 +82,7 @@ export class Probe implements Peer {
       probe.#end(toFmtpError(thrown))
       throw thrown
     } finally {
-      clearTimeout(timer)
+      timer.stop()
       call.signal.removeEventListener('abort', abort)
     }
   }
@@ -144,7 +147,7 @@ export class Probe implements Peer {
 
   /** As a session does (protocol §5.4): a user may be answered for by its domain. */
   async #believe(hello: HelloFrame, call: ProbeCall): Promise<void> {
-    const { caller, to, mayBeFront = false, keys, nowMs } = call
+    const { caller, to, mayBeFront = false, keys, clock } = call
     const name = (hello.as ?? to) as Name
     const isFront = mayBeFront && !isAddressName(name)
     checkHello(hello, {
@@ -153,7 +156,7 @@ export class Probe implements Peer {
       ...(caller === undefined ? {} : { to: [caller.domain], bindings: [this.#channel.binding] }),
       peerNonce: this.#nonce,
     })
-    await proveName(hello, name, keys, nowMs)
+    await proveName(hello, name, keys, clock.now())
     if (!this.#isOpen) throw new FmtpError('FMTP_DISCONNECTED', 'closed while its hello was checked')
     this.#name = name
     this.#isProven = true

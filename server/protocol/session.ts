@@ -20,6 +20,7 @@ import {
   type Reply,
   type RequestQuery,
 } from '../../wire/pairing.ts'
+import type { Timer } from '../../wire/steady-clock.ts'
 import { nameOf, type Standing } from '../accounts/principal.ts'
 import { Desk, type DeskPorts, requireStanding } from './dispatch.ts'
 import { type Call, Introduction, type IntroductionPorts } from './handshake.ts'
@@ -62,9 +63,10 @@ export class Session implements Peer {
   #call: Call | undefined
   #as: Domain | undefined
   #called: { resolve: () => void; reject: (error: FmtpError) => void } | undefined
-  #helloTimer: ReturnType<typeof setTimeout>
-  #watch: ReturnType<typeof setInterval>
-  #unreadSinceMs = Date.now()
+  readonly #helloTimer: Timer
+  readonly #watch: Timer
+  #unreadSinceMs: number
+  #helloMs: number
   #isSilent = false
   readonly #liveness: Liveness
   #isPressed = false
@@ -79,6 +81,7 @@ export class Session implements Peer {
     this.#desk = new Desk(ports, channel.remote)
     this.#pairing = new Pairing(
       {
+        clock: ports.clock,
         send: text => this.#channel.send(text),
         onPressure: () => {
           this.#isPressed = true
@@ -94,13 +97,16 @@ export class Session implements Peer {
       },
       ports.window,
     )
-    this.#helloTimer = setTimeout(() => this.#fail(new FmtpError('FMTP_HELLO_TIMEOUT')), limits.helloMs)
-    this.#liveness = new Liveness(ports.liveness)
+    const late = (): void => this.#fail(new FmtpError('FMTP_HELLO_TIMEOUT'))
+    this.#helloTimer = ports.clock.after(limits.helloMs, late)
+    this.#unreadSinceMs = ports.clock.steadyMs()
+    this.#helloMs = this.#unreadSinceMs
+    this.#liveness = new Liveness(ports.liveness, ports.clock)
     const watchMs = Math.min(limits.unreadMs / 6, Liveness.tickMs(ports.liveness))
-    this.#watch = setInterval(() => {
+    this.#watch = ports.clock.every(watchMs, () => {
       this.#watchReader()
       this.#watchPeer()
-    }, watchMs).unref()
+    })
   }
 
   /** Serves somebody who connected to us. */
@@ -232,10 +238,11 @@ export class Session implements Peer {
 
   /** A connection that leaves something unanswered is half dead: the next one who needs the peer calls anew. */
   async #alive<T>(asking: Promise<T>): Promise<T> {
-    const startMs = performance.now()
+    const { clock, onRoundTrip } = this.#ports
+    const startMs = clock.steadyMs()
     try {
       const answer = await asking
-      if (this.#call !== undefined) this.#ports.onRoundTrip(this.#call.host, performance.now() - startMs)
+      if (this.#call !== undefined) onRoundTrip(this.#call.host, clock.steadyMs() - startMs)
       return answer
     } catch (thrown) {
       if (thrown instanceof FmtpError && thrown.code === 'FMTP_TIMEOUT') this.#fail(thrown, true)
@@ -315,7 +322,6 @@ export class Session implements Peer {
       () => this.#channel.resume(),
       thrown => {
         const error = toFmtpError(thrown)
-        const startMs = this.#helloAtMs
         this.#ports.log.info(
           {
             as: hello.as,
@@ -323,7 +329,7 @@ export class Session implements Peer {
             remote: this.#channel.remote,
             code: error.code,
             reason: error.message,
-            ms: this.#ports.clock.now() - startMs,
+            ms: this.#helloTookMs(),
           },
           'hello.failed',
         )
@@ -332,20 +338,20 @@ export class Session implements Peer {
     )
   }
 
-  #helloAtMs = 0
-  /** For measuring: the clock of the system may be moved. */
-  #openedMs = 0
+  #helloTookMs(): number {
+    return Math.round(this.#ports.clock.steadyMs() - this.#helloMs)
+  }
 
   /** The opener's hello: who is it? */
   async #takeOpening(hello: HelloFrame): Promise<void> {
     const { clock, log } = this.#ports
-    this.#helloAtMs = clock.now()
+    this.#helloMs = clock.steadyMs()
     const before = this.#standing === undefined ? undefined : nameOf(this.#standing)
     const { standing, reply } = await this.#introduction.take(hello, before)
     if (!this.isOpen) return
     this.#as = reply.as as Domain
     this.#rise(standing, hello)
-    const [as, ms] = [hello.as ?? 'guest', clock.now() - this.#helloAtMs]
+    const [as, ms] = [hello.as ?? 'guest', this.#helloTookMs()]
     log.info({ as, to: hello.to, remote: this.#channel.remote, ms }, 'hello.verified')
     this.#send(reply)
     log.info({ as: reply.as, to: as, host: this.host }, 'hello.sent')
@@ -353,8 +359,7 @@ export class Session implements Peer {
   }
 
   #introduce(call: Call, peerNonce: string | undefined): void {
-    this.#helloAtMs = this.#ports.clock.now()
-    this.#openedMs = performance.now()
+    this.#helloMs = this.#ports.clock.steadyMs()
     this.#send(this.#introduction.open(call, peerNonce))
     this.#ports.log.info({ as: call.as, to: call.to, host: call.host }, 'hello.sent')
   }
@@ -365,8 +370,8 @@ export class Session implements Peer {
     const standing = await this.#introduction.takeReply(hello, call)
     if (!this.isOpen) return
     this.#rise(standing, hello)
-    this.#ports.onRoundTrip(call.host, performance.now() - this.#openedMs)
-    const ms = this.#ports.clock.now() - this.#helloAtMs
+    this.#ports.onRoundTrip(call.host, this.#ports.clock.steadyMs() - this.#helloMs)
+    const ms = this.#helloTookMs()
     this.#ports.log.info({ as: this.name, to: call.as, host: call.host, ms }, 'hello.verified')
     await this.#ports.onIdentified(this)
     this.#called?.resolve()
@@ -374,7 +379,7 @@ export class Session implements Peer {
   }
 
   #rise(standing: Standing, hello: HelloFrame): void {
-    clearTimeout(this.#helloTimer)
+    this.#helloTimer.stop()
     this.#standing = standing
     this.#state = standing.role
     this.#channel.setFrameLimit(this.#ports.frameBytes)
@@ -393,7 +398,7 @@ export class Session implements Peer {
 
   /** Drops a reader that has left too much unread for too long. */
   #watchReader(): void {
-    const nowMs = Date.now()
+    const nowMs = this.#ports.clock.steadyMs()
     if (this.#channel.unsentBytes < limits.unreadBytes) this.#unreadSinceMs = nowMs
     else if (nowMs - this.#unreadSinceMs >= limits.unreadMs)
       this.#fail(new FmtpError('FMTP_SLOW_READER'), true)
@@ -442,8 +447,8 @@ export class Session implements Peer {
   /** Before the channel closes, which would call `#end` without the reason. */
   #finish(error: FmtpError | undefined, isNow = false): void {
     this.#ended.abort()
-    clearTimeout(this.#helloTimer)
-    clearInterval(this.#watch)
+    this.#helloTimer.stop()
+    this.#watch.stop()
     this.#called?.reject(error ?? new FmtpError('FMTP_DISCONNECTED', 'closed before its hello'))
     this.#called = undefined
     this.#pairing.close(

@@ -10,25 +10,34 @@ import { domainOf } from '../../schemas/text/names.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
 import { alpn, secureChannel } from '../../wire/secure-channel.ts'
+import type { SteadyClock } from '../../wire/steady-clock.ts'
 import { path, subprotocol } from './websocket.ts'
 
+export interface DialPorts {
+  readonly note: Note
+  readonly signal: AbortSignal
+  readonly ca: readonly string[]
+  readonly clock: SteadyClock
+}
+
 /** Notes the steps `connect` and, over TCP, `tls`. @throws {FmtpError} FMTP_CONNECT_FAILED */
-export function dialChannel(
-  target: Target,
-  { note, signal, ca }: { note: Note; signal: AbortSignal; ca: readonly string[] },
-): Promise<Channel> {
+export function dialChannel(target: Target, ports: DialPorts): Promise<Channel> {
+  const { note, signal, ca } = ports
   const { host, address, port } = target
-  if (target.protocol === 'tcp') return dialTcp(target, signal, note)
+  if (target.protocol === 'tcp') return dialTcp(target, ports)
   return note.step('connect', { host, address, port, over: 'wss' }, () => dialWebSocket(target, signal, ca))
 }
 
-function dialTcp({ host, address, port, to }: Target, signal: AbortSignal, note: Note): Promise<Channel> {
+function dialTcp(
+  { host, address, port, to }: Target,
+  { note, signal, clock }: Omit<DialPorts, 'ca'>,
+): Promise<Channel> {
   let what: 'connect' | 'tls' = 'connect'
-  let startMs = performance.now()
+  let startMs = clock.steadyMs()
   const tell = (outcome: Step['outcome'], more: Step['detail'] = {}): void => {
-    note.add(what, outcome, { host, address, port, ...more }, Math.round(performance.now() - startMs))
+    note.add(what, outcome, { host, address, port, ...more }, Math.round(clock.steadyMs() - startMs))
     what = 'tls'
-    startMs = performance.now()
+    startMs = clock.steadyMs()
   }
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -41,7 +50,7 @@ function dialTcp({ host, address, port, to }: Target, signal: AbortSignal, note:
       rejectUnauthorized: false,
     })
     const fail = (reason: string, cause?: Error): void => {
-      clearTimeout(timer)
+      timer.stop()
       signal.removeEventListener('abort', abort)
       socket.destroy()
       const where = `${host} (${address}:${port})${what === 'tls' ? ' takes the connection, but not TLS' : ''}`
@@ -50,12 +59,12 @@ function dialTcp({ host, address, port, to }: Target, signal: AbortSignal, note:
       reject(error)
     }
     const abort = (): void => fail('another host answered first')
-    const timer = setTimeout(() => fail('no answer in time'), limits.connectMs)
+    const timer = clock.after(limits.connectMs, () => fail('no answer in time'))
     signal.addEventListener('abort', abort, { once: true })
     socket.once('error', error => fail(error.message, error))
     socket.once('connect', () => tell('ok'))
     socket.once('secureConnect', () => {
-      clearTimeout(timer)
+      timer.stop()
       tell('ok', { version: socket.getProtocol() })
       signal.removeEventListener('abort', abort)
       socket.setNoDelay(true)

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Endpoint } from '../../schemas/text/formats.ts'
 import type { Channel } from '../../wire/channel.ts'
+import type { SteadyClock } from '../../wire/steady-clock.ts'
 import type { LivenessOptions } from '../protocol/keepalive.ts'
 import { type Listener, takenError } from './tcp.ts'
 import { serveWebSockets } from './websocket.ts'
@@ -20,6 +21,7 @@ export interface HttpOptions {
   readonly headersTimeoutMs: number
   readonly frameBytes: number
   readonly liveness: LivenessOptions
+  readonly clock: SteadyClock
   readonly answer: RequestListener
   onChannel(channel: Channel): void
 }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Channel } from '../../wire/channel.ts'
 import { type MessageSocket, messageChannel } from '../../wire/message-channel.ts'
+import type { SteadyClock, Timer } from '../../wire/steady-clock.ts'
 import type { LivenessOptions } from '../protocol/keepalive.ts'
 
 /** The WebSocket subprotocol of FMTP. */
@@ -14,6 +15,7 @@ export interface WebSocketOptions {
   readonly frameBytes: number
   readonly isBehindProxy: boolean
   readonly liveness: LivenessOptions
+  readonly clock: SteadyClock
   onChannel(channel: Channel): void
 }
 
@@ -32,7 +34,7 @@ export function serveWebSockets(server: Server, options: WebSocketOptions): { cl
     if (!offered.split(',').some(name => name.trim() === subprotocol))
       return refuse(socket, '400 Bad Request')
     sockets.handleUpgrade(request, socket, head, webSocket => {
-      keepAlive(webSocket, options.liveness)
+      keepAlive(webSocket, options.liveness, options.clock)
       options.onChannel(messageChannel(corked(webSocket, socket), originOf(request, options.isBehindProxy)))
     })
   })
@@ -76,16 +78,16 @@ function corked(webSocket: WebSocket, stream: Duplex): MessageSocket {
 }
 
 /** A peer that leaves a ping without an answer is gone. */
-function keepAlive(webSocket: WebSocket, { pingAfterMs, pongMs }: LivenessOptions): void {
-  let timer: ReturnType<typeof setTimeout>
+function keepAlive(webSocket: WebSocket, { pingAfterMs, pongMs }: LivenessOptions, clock: SteadyClock): void {
+  let timer: Timer | undefined
   const wait = (): void => {
-    clearTimeout(timer)
-    timer = setTimeout(() => {
+    timer?.stop()
+    timer = clock.after(pingAfterMs, () => {
       webSocket.ping()
-      timer = setTimeout(() => webSocket.terminate(), pongMs).unref()
-    }, pingAfterMs).unref()
+      timer = clock.after(pongMs, () => webSocket.terminate())
+    })
   }
   wait()
   webSocket.on('pong', wait)
-  webSocket.on('close', () => clearTimeout(timer))
+  webSocket.on('close', () => timer?.stop())
 }

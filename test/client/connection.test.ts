@@ -3,12 +3,14 @@ import assert from 'node:assert/strict'
 import { Connection } from '../../client/connection.ts'
 import { generateKeyPair, signerOf } from '../../objects/seals/keys.ts'
 import type { HelloFrame } from '../../schemas/frame.ts'
+import { limits } from '../../schemas/limits.ts'
 import { pinnedTo } from '../../server/cli/people/connect.ts'
 import type { Channel } from '../../wire/channel.ts'
 import { encodeFrame } from '../../wire/codec.ts'
 import { composeHello } from '../../wire/hello.ts'
 import { channelPair } from '../../wire/pair.ts'
-import { assertCode } from '../support/conditions.ts'
+import { MovableClock } from '../support/clock.ts'
+import { assertCode, waitUntil } from '../support/conditions.ts'
 import { handDomain, handMessage, handUser, randomNonce } from '../support/hand.ts'
 
 describe('a client', () => {
@@ -21,6 +23,7 @@ describe('a client', () => {
   async function open(
     answer: (hello: HelloFrame, server: Channel) => void,
     taken: object[] = [],
+    clock = new MovableClock(),
   ): Promise<Connection> {
     const [client, server] = channelPair(binding)
     server.open({
@@ -31,6 +34,7 @@ describe('a client', () => {
       onClose: () => undefined,
     })
     return Connection.open(client, {
+      clock,
       domain: 'poe.net',
       verifyServer: pinnedTo(thumbprint),
       randomNonce,
@@ -76,6 +80,17 @@ describe('a client', () => {
       await assertCode(code, () => open((hello, server) => server.send(reply(hello, members))))
     })
   }
+
+  it('gives up a server that says nothing, and no server that has spoken', async () => {
+    const clock = new MovableClock({ isStill: true })
+    const mute = open(() => undefined, [], clock)
+    await waitUntil('it waits', () => clock.timers === 1)
+    clock.elapse(limits.helloMs)
+    await assertCode('FMTP_HELLO_TIMEOUT', () => mute)
+    const connection = await open((hello, server) => server.send(reply(hello)), [], clock)
+    assert.equal(clock.timers, 0)
+    connection.close()
+  })
 
   it('refuses a server with another key than the pinned one, and one that only shows that', async () => {
     const pair = generateKeyPair()

@@ -3,7 +3,6 @@
  * shows each rung (protocol §4.7, §10.2, §10.7).
  */
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '../../client/connection.ts'
 import { runAction } from '../../server/control/client.ts'
 import type { TraceResult } from '../../server/operator/tracer.ts'
@@ -12,7 +11,7 @@ import { enrol, Network, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
 
 const [hq, region] = ['poe.net', 'region.poe.net'] as const
-const idleMs = 700
+const idleMs = 20_000
 
 describe('finding, in all ways at once', function () {
   this.timeout(60_000)
@@ -106,8 +105,20 @@ describe('finding, in all ways at once', function () {
     const raven = network.hand('raven.example')
     const stranger = await rawTls(poe.address, poe.port, hq)
     await stranger.hello(hq, { as: raven.name, signer: raven.signer })
+    const witness = await rawTls(poe.address, poe.port, hq)
+    await witness.hello(hq)
+    let asked = 0
+    /** In steps, between which pings are answered. */
+    const pass = async (ms: number): Promise<void> => {
+      for (let passedMs = 0; passedMs < ms; passedMs += 2500) {
+        network.clock.elapse(2500)
+        await witness.ask({ verb: 'request', n: ++asked, address: hq })
+      }
+    }
+    await pass(idleMs + idleMs / 4)
     assert.deepEqual(await stranger.next(({ verb }) => verb === 'goodbye'), { verb: 'goodbye' })
-    await sleep(2 * idleMs)
+    await pass(2 * idleMs)
+    witness.close()
     const lost = poe.log.slice(since[0]).filter(({ event }) => event === 'goodbye')
     assert.deepEqual(
       lost.filter(({ record }) => record.name === region),

@@ -1,13 +1,14 @@
 /**
  * Connections that are kept while they are of use (protocol §4.7): one whose other end is gone is found out, one of no use
- * goes without harm, and there are never too many.
+ * goes without harm, and there are never too many. Sockets are real; time passes when the test says so.
  */
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import type { Connection } from '../../client/connection.ts'
 import { makeCertificate } from '../../objects/seals/certificate.ts'
+import { limits } from '../../schemas/limits.ts'
+import { Liveness } from '../../server/protocol/keepalive.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, handUser } from '../support/hand.ts'
 import { handServer, knowsNobody } from '../support/hand-server.ts'
@@ -20,7 +21,7 @@ import {
   type TestServer,
 } from '../support/network.ts'
 import { handPeer } from '../support/peer-by-hand.ts'
-import { type RawEnd, rawTls } from '../support/raw.ts'
+import { type RawEnd, rawTls, rawWebSocket } from '../support/raw.ts'
 import { type StallingProxy, stallingProxy } from '../support/stalling-proxy.ts'
 
 const annabel = 'annabel@raven.example'
@@ -34,6 +35,9 @@ describe('connections', function () {
   let poe: TestServer
   let edgar: Person
   let client: Connection
+  /** A guest of poe.net that asks now and then. */
+  let witness: RawEnd | undefined
+  let asked = 0
   const open: (AsyncDisposable | { close(): void })[] = []
 
   async function start(choices: ServerChoices['limits']): Promise<void> {
@@ -54,18 +58,34 @@ describe('connections', function () {
     return end
   }
 
-  /** Answers pings until it is told to stop. */
+  /** Answers pings at once, until it is told to stop. */
   function alive(end: RawEnd): { isAlive: boolean; pings: number } {
     const state = { isAlive: true, pings: 0 }
-    const answerAll = async (): Promise<void> => {
-      while (!end.isClosed) {
-        const { n } = await end.next(isPing, 30_000)
-        state.pings++
-        if (state.isAlive) end.sendFrame({ verb: 'answer', re: n, outcome: 'found' })
-      }
+    end.onFrame = frame => {
+      if (!isPing(frame)) return false
+      state.pings++
+      if (state.isAlive) end.sendFrame({ verb: 'answer', re: frame.n, outcome: 'found' })
+      return true
     }
-    answerAll().catch(() => undefined)
     return state
+  }
+
+  /** What is on its way has come, and has been answered by who answers at once: a round trip later. */
+  async function settle(): Promise<void> {
+    if (witness === undefined) {
+      witness = keep(await rawTls(poe.address, poe.port, 'poe.net'))
+      await witness.hello('poe.net')
+    }
+    await witness.ask({ verb: 'request', n: ++asked, address: edgar.address })
+  }
+
+  /** Time passes, in steps so small that nobody is given up who answers. */
+  async function pass(ms: number, stepMs = 2500): Promise<void> {
+    await settle()
+    for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
+      network.clock.elapse(Math.min(stepMs, ms - passedMs))
+      await settle()
+    }
   }
 
   const look = async (id: string) =>
@@ -79,6 +99,7 @@ describe('connections', function () {
   })
 
   afterEach(async () => {
+    witness = undefined
     for (const one of open.splice(0).reverse())
       await ('close' in one ? one.close() : one[Symbol.asyncDispose]())
     await network[Symbol.asyncDispose]()
@@ -87,9 +108,13 @@ describe('connections', function () {
   describe('to a host that is gone without a word', () => {
     let lenore: TestServer
     let proxy: StallingProxy
+    // Three pings come before an answer is late.
+    const [pingAfterMs, pongMs] = [9000, 12_000]
+    /** A session looks as often as this, so that what is due may wait for so long. */
+    const lookMs = Liveness.tickMs({ pingAfterMs, pongMs })
 
     beforeEach(async () => {
-      await start({ pingAfterMs: 300, pongMs: 400 })
+      await start({ pingAfterMs, pongMs })
       lenore = await network.serve('lenore.org')
       for (const address of ['lost@lenore.org', 'alice@lenore.org']) await enrol(lenore, address)
       proxy = keep(await stallingProxy('127.77.2.9', lenore))
@@ -100,11 +125,12 @@ describe('connections', function () {
     it('are found out, and what was asked over them is asked again over another', async () => {
       assert.equal((await look('lost@lenore.org')).outcome, 'found')
       proxy.stall()
-      const startMs = performance.now()
-      const answer = await look('alice@lenore.org')
+      const looking = look('alice@lenore.org')
+      await pass(pingAfterMs)
+      assert.deepEqual([proxy.connections, said(poe, 'session.silent')], [1, []], 'it still has time')
+      await pass(pongMs + 2 * lookMs)
+      const answer = await looking
       assert.equal(answer.outcome, 'found', answer.code)
-      const tookMs = performance.now() - startMs
-      assert.ok(tookMs < 3000, `${tookMs} ms`)
       assert.equal(proxy.connections, 2)
       assert.equal(said(poe, 'session.silent').length, 1)
     })
@@ -112,10 +138,11 @@ describe('connections', function () {
     it('are found out before anybody needs them', async () => {
       await look('lost@lenore.org')
       proxy.stall()
-      await waitUntil('it is given up', () => said(poe, 'session.silent').length === 1)
-      const startMs = performance.now()
+      await pass(pingAfterMs + pongMs + 2 * lookMs)
+      assert.equal(said(poe, 'session.silent').length, 1)
+      const startMs = network.clock.steadyMs()
       assert.equal((await look('alice@lenore.org')).outcome, 'found')
-      assert.ok(performance.now() - startMs < 300, 'nobody waited for it')
+      assert.ok(network.clock.steadyMs() - startMs < pongMs, 'nobody waited for it')
     })
 
     it('hold back no message for long', async () => {
@@ -123,7 +150,8 @@ describe('connections', function () {
       proxy.stall()
       const object = { id: 'm1.edgar@poe.net', kind: 'message', format: 'text/plain', body: 'Nevermore' }
       await client.describe({ object: { ...object, to: ['lost@lenore.org'] } })
-      await waitUntil('it is given up', () => said(poe, 'session.silent').length === 1)
+      await pass(pingAfterMs + pongMs + 2 * lookMs)
+      assert.equal(said(poe, 'session.silent').length, 1)
       await waitUntil('it is there', () => {
         network.clock.advance(61_000)
         return lenore.running.store.findObject('m1.edgar@poe.net') !== undefined
@@ -149,16 +177,19 @@ describe('connections', function () {
       const { answer } = raven
       raven.answer = (frame, socket) => (socket === called ? undefined : answer(frame, socket))
       // It is heard from last, so that the newer one is found out first, which is asked first.
-      await sleep(250)
+      await settle()
+      network.clock.elapse(pingAfterMs - lookMs)
       called?.write('{"verb":"request","n":1}\n')
-      const startMs = performance.now()
       const looking = look('bob@raven.example')
       await newer.next(({ address }) => address === 'bob@raven.example')
+      await pass(2 * lookMs)
+      await newer.next(isPing)
+      await pass(pongMs + lookMs)
       const { outcome, code } = await looking
       assert.equal(outcome, 'absent', code)
       assert.equal(sockets.size, 2)
-      assert.ok(performance.now() - startMs < 1000, `${performance.now() - startMs} ms`)
       assert.equal(newer.isClosed, true)
+      await pass(pongMs + lookMs)
       await waitUntil('the other one too', () => called?.readyState !== 'open')
     })
 
@@ -169,9 +200,11 @@ describe('connections', function () {
       const object = { id: 'm2.edgar@poe.net', kind: 'message', format: 'text/plain', body: 'Nevermore' }
       await client.describe({ object: { ...object, to: [annabel] } })
       await end.next(({ verb }) => verb === 'describe')
-      await waitUntil('three pings', () => state.pings >= 3)
+      await pass(3 * (pingAfterMs + lookMs))
+      assert.ok(state.pings >= 3, `${state.pings} pings`)
       assert.equal(end.isClosed, false)
       state.isAlive = false
+      await pass(pingAfterMs + pongMs + 2 * lookMs)
       await end.closed()
     })
   })
@@ -184,30 +217,50 @@ describe('connections', function () {
     assert.equal((await guest.ask({ verb: 'request', n: 8, follow: true })).code, 'FMTP_BAD_FRAME')
   })
 
+  it('end where the other side says no hello, over TCP and over WebSocket', async () => {
+    await start({})
+    const ends = [keep(await rawTls(poe.address, poe.port, 'poe.net')), keep(await rawWebSocket(poe.origin))]
+    await pass(limits.helloMs - 1000)
+    assert.deepEqual(
+      ends.map(end => end.isClosed),
+      [false, false],
+    )
+    await pass(1000)
+    for (const end of ends) assert.equal(await end.goodbye(), 'FMTP_HELLO_TIMEOUT')
+  })
+
   it('are put to the test when the same domain says hello again', async () => {
-    // Pings by themselves would come after half a minute.
-    await start({ pongMs: 400 })
+    // All is over before pings come by themselves, and before those that were in doubt are put away as of no use.
+    const soon = { pingAfterMs: 30_000, pongMs: 4000 }
+    await start(soon)
+    const tickMs = Liveness.tickMs(soon)
     const raven = network.hand('raven.example')
     const [first, second] = [await hello(raven), await hello(raven)]
     const state = alive(second)
+    await pass(tickMs)
     await first.next(isPing)
+    assert.equal(first.isClosed, false)
+    await pass(soon.pongMs + tickMs)
     await first.closed()
-    await sleep(200)
     assert.deepEqual([second.isClosed, state.pings], [false, 0])
     const third = await hello(raven)
-    await waitUntil('the second is asked', () => state.pings === 1)
-    await sleep(600)
+    await pass(tickMs)
+    assert.equal(state.pings, 1, 'the second is asked')
+    await pass(soon.pongMs + tickMs)
     assert.deepEqual([second.isClosed, third.isClosed], [false, false], 'it answered')
   })
 
   it('that answered lately are used before newer ones that did not', async () => {
-    await start({ pingAfterMs: 200, pongMs: 20_000 })
+    // All is over before the first, which was in doubt, is put away as of no use.
+    const soon = { pingAfterMs: 5000, pongMs: 15_000 }
+    await start(soon)
     const raven = network.hand('raven.example')
     const [first, second] = [await handPeer(poe, raven), await handPeer(poe, raven)]
     for (const { end } of [first, second]) keep(end)
     alive(first.end)
+    await pass(soon.pingAfterMs + Liveness.tickMs(soon))
     await second.end.next(isPing)
-    await sleep(1500)
+    await pass(soon.pongMs / 15)
     const object = { id: 'm3.edgar@poe.net', kind: 'message', format: 'text/plain', body: 'Nevermore' }
     await client.describe({ object: { ...object, to: [annabel] } })
     await waitUntil('it came', () => first.messages().length === 1)
@@ -215,21 +268,35 @@ describe('connections', function () {
   })
 
   it('over WebSocket end when the other side leaves a ping of the transport unanswered', async () => {
-    await start({ pingAfterMs: 200, pongMs: 300 })
+    // All is over before a hello is late.
+    await start({ pingAfterMs: 2000, pongMs: 2000 })
     const url = `${poe.origin.replace('http', 'ws')}/fmtp`
     const [mute, answering] = [
       new WebSocket(url, ['fmtp.1'], { autoPong: false }),
       new WebSocket(url, ['fmtp.1']),
     ]
-    keep(mute)
-    keep(answering)
+    const pings = { mute: 0, answering: 0 }
+    keep(mute).on('ping', () => pings.mute++)
+    keep(answering).on('ping', () => pings.answering++)
+    await waitUntil('both are open', () =>
+      [mute, answering].every(({ readyState }) => readyState === WebSocket.OPEN),
+    )
+    await pass(2000, 500)
+    assert.deepEqual(pings, { mute: 1, answering: 1 })
+    assert.equal(mute.readyState, WebSocket.OPEN)
+    await pass(2000, 500)
     await waitUntil('the mute one is closed', () => mute.readyState === WebSocket.CLOSED)
-    await sleep(700)
+    await pass(4000, 500)
+    assert.ok(pings.answering >= 3, `${pings.answering} pings`)
     assert.equal(answering.readyState, WebSocket.OPEN)
   })
 
   describe('of no use', () => {
-    beforeEach(() => start({ idleMs: 700, pingAfterMs: 150, pongMs: 5000 }))
+    const idleMs = 20_000
+    /** They are looked for as often as this. */
+    const sweepMs = idleMs / 4
+
+    beforeEach(() => start({ idleMs, pingAfterMs: 5000 }))
 
     it('go without harm, though pings went over them, and are made again when they are needed', async () => {
       const lenore = await network.serve('lenore.org')
@@ -237,6 +304,7 @@ describe('connections', function () {
       await enrol(lenore, 'alice@lenore.org')
       await waitUntil('the devices have gone', () => said(lenore, 'goodbye').length === 2)
       await look('lost@lenore.org')
+      await pass(idleMs + sweepMs)
       const bye = await waitUntil('lenore is told', () => said(lenore, 'goodbye')[2])
       assert.equal(bye.record.code, undefined)
       assert.equal((await look('alice@lenore.org')).outcome, 'found')
@@ -257,10 +325,13 @@ describe('connections', function () {
       assert.equal((await following.ask(query)).outcome, 'found')
       const peer = await hello(raven)
       const state = alive(peer)
+      await pass(idleMs - sweepMs)
+      assert.deepEqual([idle.isClosed, peer.isClosed], [false, false], 'they still have time')
+      await pass(2 * sweepMs)
       assert.deepEqual(await goodbyeOf(idle), { verb: 'goodbye' })
       assert.deepEqual(await goodbyeOf(peer), { verb: 'goodbye' })
       assert.ok(state.pings > 0, 'pings are no use')
-      await sleep(900)
+      await pass(idleMs + sweepMs)
       assert.equal(following.isClosed, false)
       assert.equal((await look('edgar@poe.net')).outcome, 'found', 'the device is still there')
     })
@@ -271,7 +342,7 @@ describe('connections', function () {
       alive(peer)
       const object = { id: 'm4.edgar@poe.net', kind: 'message', format: 'text/plain', body: 'Nevermore' }
       await client.describe({ object: { ...object, to: [annabel] } })
-      await sleep(1500)
+      await pass(2 * idleMs)
       assert.equal(peer.isClosed, false)
       const answerAll = async (): Promise<void> => {
         for (;;) {
@@ -282,6 +353,10 @@ describe('connections', function () {
         }
       }
       answerAll().catch(() => undefined)
+      await waitUntil('it is delivered', () =>
+        said(poe, 'deliver.answer').some(({ record }) => record.id === object.id),
+      )
+      await pass(idleMs + sweepMs)
       assert.deepEqual(await goodbyeOf(peer), { verb: 'goodbye' })
     })
   })

@@ -115,9 +115,10 @@ describe('a redirect', () => {
       to,
       as: parseDomain('poe.net'),
     } as const
-    const note = createNote('contact', { clock: new MovableClock() })
+    const clock = new MovableClock()
+    const note = createNote('contact', { clock })
     const { signal } = new AbortController()
-    await assertCode('FMTP_CONNECT_FAILED', () => dialChannel(target, { note, signal, ca: [cert] }))
+    await assertCode('FMTP_CONNECT_FAILED', () => dialChannel(target, { note, signal, ca: [cert], clock }))
     assert.deepEqual([asked, calls], [1, []])
     contact.closeAllConnections()
     await new Promise(resolve => contact.close(resolve))

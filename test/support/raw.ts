@@ -35,6 +35,8 @@ export class RawEnd implements HelloPlace {
   /** The answerer's nonce where it greets first. */
   peerNonce: string | undefined
   isClosed = false
+  /** Looks at each frame as it comes; true: it is done with, and not kept. */
+  onFrame: (frame: Received) => boolean = () => false
 
   /** `lineEnd`: what follows a frame on this transport. */
   constructor(port: RawPort, lineEnd: string) {
@@ -48,7 +50,9 @@ export class RawEnd implements HelloPlace {
 
   /** Called by the transport with the text of one frame. */
   take(text: string): void {
-    if (text !== '') this.frames.push(JSON.parse(text) as Received)
+    if (text === '') return
+    const frame = JSON.parse(text) as Received
+    if (!this.onFrame(frame)) this.frames.push(frame)
   }
 
   sendFrame(frame: object): void {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FmtpError } from '../../schemas/failures.ts'
+import { limits } from '../../schemas/limits.ts'
 import { decodeFrame } from '../../wire/codec.ts'
 import { type Answer, answerError, failureAnswer, type Inquiry, Pairing } from '../../wire/pairing.ts'
+import { MovableClock } from '../support/clock.ts'
 import { assertCode, waitUntil } from '../support/conditions.ts'
 
 interface Side {
@@ -18,11 +20,16 @@ interface Answers {
 }
 
 /** A pairing whose texts are kept; `deliver` brings them to the other side, in order. */
-function createSide(answers: Answers, window: { frames?: number; bytes?: number } = {}): Side {
+function createSide(
+  answers: Answers,
+  window: { frames?: number; bytes?: number } = {},
+  clock = new MovableClock({ isStill: true }),
+): Side {
   const sent: string[] = []
   const pressures: ('pressure' | 'relief')[] = []
   const pairing = new Pairing(
     {
+      clock,
       send: text => {
         sent.push(text)
       },
@@ -153,6 +160,84 @@ describe('pairing', () => {
       failures.map(({ status }) => status),
       ['rejected', 'rejected', 'fulfilled'],
     )
+  })
+
+  describe('of what is not answered in time', () => {
+    let clock: MovableClock
+    let asker: Side
+    const late = { verb: 'answer', re: 1, outcome: 'stored' } as const
+    const looking = { verb: 'answer', re: 1, outcome: 'looking' } as const
+
+    beforeEach(() => {
+      clock = new MovableClock({ isStill: true })
+      asker = createSide({}, {}, clock)
+      asker.pairing.setWindow(2, undefined)
+    })
+
+    /** The code with which it failed, or how it was answered, so far. */
+    function ask(): { now: string | undefined } {
+      const state: { now: string | undefined } = { now: undefined }
+      asker.pairing.describe({ object: {} }).then(
+        ({ outcome }) => {
+          state.now = outcome
+        },
+        (error: FmtpError) => {
+          state.now = error.code
+        },
+      )
+      return state
+    }
+
+    async function pass(ms: number): Promise<void> {
+      clock.elapse(ms)
+      await sleep(0)
+    }
+
+    it('gives up each in its turn, which makes room in the window, and passes over a late answer', async () => {
+      const first = ask()
+      await pass(limits.answerMs / 2)
+      const [second, third] = [ask(), ask()]
+      await pass(limits.answerMs / 2 - 1)
+      assert.deepEqual([first.now, asker.sent.length], [undefined, 2], 'it still has time')
+      await pass(1)
+      assert.deepEqual([first.now, second.now, third.now], ['FMTP_TIMEOUT', undefined, undefined])
+      assert.equal(asker.sent.length, 3, 'there is room for the third')
+      asker.pairing.take(late, 10)
+      asker.pairing.take({ ...late, re: 3 }, 10)
+      await pass(limits.answerMs / 2)
+      assert.deepEqual([second.now, third.now, asker.pairing.unanswered], ['FMTP_TIMEOUT', 'stored', 0])
+    })
+
+    it('waits as long once more when it is told that it takes longer, and only once', async () => {
+      const asked = ask()
+      await pass(limits.answerMs - 1)
+      asker.pairing.take(looking, 10)
+      await pass(limits.answerMs / 2)
+      asker.pairing.take(looking, 10)
+      await pass(limits.answerMs / 2 - 1)
+      assert.equal(asked.now, undefined)
+      await pass(limits.answerMs / 10)
+      assert.equal(asked.now, 'FMTP_TIMEOUT')
+    })
+
+    it('is not moved by somebody who sets the time of day', async () => {
+      const asked = ask()
+      for (const ms of [limits.answerMs * 10, -limits.answerMs * 20]) {
+        clock.advance(ms)
+        await pass(limits.answerMs / 3)
+        assert.equal(asked.now, undefined)
+      }
+      await pass(limits.answerMs / 2)
+      assert.equal(asked.now, 'FMTP_TIMEOUT')
+    })
+
+    it('looks with one timer from the first question on, and with none when it is closed', () => {
+      assert.equal(clock.timers, 0)
+      for (let count = 0; count < 5; count++) ask()
+      assert.equal(clock.timers, 1)
+      asker.pairing.close()
+      assert.equal(clock.timers, 0)
+    })
   })
 
   it('follows: objects come after the answer, until the follower ends it', async () => {

@@ -1,21 +1,11 @@
 import assert from 'node:assert/strict'
-import type { Clock } from '../../../objects/clock.ts'
 import { createGuard } from '../../../routing/connect/dial-guard.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { limits } from '../../../schemas/limits.ts'
-
-function createClock(): Clock & { at: number } {
-  return {
-    at: 1_000_000,
-    now() {
-      return this.at
-    },
-    sleep: () => Promise.reject(new Error('nothing here sleeps')),
-  }
-}
+import { MovableClock } from '../../support/clock.ts'
 
 function isAllowed(address: string, allow: readonly string[] = [], port = 3687): boolean {
-  const guard = createGuard({ allow, clock: createClock() })
+  const guard = createGuard({ allow, clock: new MovableClock({ isStill: true }) })
   try {
     guard.check(address, port)
     return true
@@ -160,7 +150,7 @@ describe('guard', () => {
   ]) {
     it(`names ${JSON.stringify(network)} as no network`, () => {
       assert.throws(
-        () => createGuard({ allow: ['10.0.0.0/8', network], clock: createClock() }),
+        () => createGuard({ allow: ['10.0.0.0/8', network], clock: new MovableClock({ isStill: true }) }),
         (error: unknown) =>
           error instanceof FmtpError &&
           error.code === 'FMTP_CONFIG' &&
@@ -170,27 +160,27 @@ describe('guard', () => {
   }
 
   it('lets a failed host and port rest for ten minutes', () => {
-    const clock = createClock()
+    const clock = new MovableClock({ isStill: true })
     const guard = createGuard({ allow: [], clock })
     assert.equal(guard.isResting('Mx.Poe.net', 3687), false)
     guard.rest('mx.poe.net', 3687)
     assert.equal(guard.isResting('Mx.Poe.net', 3687), true)
     assert.equal(guard.isResting('mx.poe.net', 3688), false)
     assert.equal(guard.isResting('mx.lenore.org', 3687), false)
-    clock.at += limits.restMs - 1
+    clock.advance(limits.restMs - 1)
     assert.equal(guard.isResting('mx.poe.net', 3687), true)
-    clock.at += 1
+    clock.advance(1)
     assert.equal(guard.isResting('mx.poe.net', 3687), false)
   })
 
   it('knows a resting address by any of its spellings', () => {
-    const guard = createGuard({ allow: [], clock: createClock() })
+    const guard = createGuard({ allow: [], clock: new MovableClock({ isStill: true }) })
     guard.rest('2001:DB8:0::1', 443)
     assert.equal(guard.isResting('2001:db8::1', 443), true)
   })
 
   it('forgets the oldest when too many rest', () => {
-    const guard = createGuard({ allow: [], clock: createClock() })
+    const guard = createGuard({ allow: [], clock: new MovableClock({ isStill: true }) })
     for (let index = 0; index <= 10_000; index++) guard.rest(`h${index}.poe.net`, 443)
     assert.equal(guard.isResting('h0.poe.net', 443), false)
     assert.equal(guard.isResting('h1.poe.net', 443), true)
@@ -198,10 +188,10 @@ describe('guard', () => {
   })
 
   it('ends a rest when the clock was set back', () => {
-    const clock = createClock()
+    const clock = new MovableClock({ isStill: true })
     const guard = createGuard({ allow: [], clock })
     guard.rest('mx.poe.net', 443)
-    clock.at -= 1
+    clock.advance(-1)
     assert.equal(guard.isResting('mx.poe.net', 443), false)
   })
 })

@@ -7,6 +7,7 @@ import type { Resolver } from '../../../routing/dns/resolver.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { serveZone, type Zone, type ZoneQuery, zoneAbsentSeconds } from '../../../server/demo/name-server.ts'
 import { parseZone } from '../../../server/demo/zone-text.ts'
+import { MovableClock } from '../../support/clock.ts'
 import { questionOf, record, reply, serveBytes, text, wireName } from '../../support/name-server.ts'
 
 const key = 'v=FMTP1; k=ed25519; s=a; p=MCowBQYDK2VwAyEA'
@@ -25,16 +26,6 @@ const failsWith = (code: string) => (error: unknown) => {
   assert.ok(error instanceof FmtpError, String(error))
   assert.equal(error.code, code, error.message)
   return true
-}
-
-function createClock(): Clock & { at: number } {
-  return {
-    at: 1_000_000,
-    now() {
-      return this.at
-    },
-    sleep: () => Promise.reject(new Error('nothing here sleeps')),
-  }
 }
 
 describe('dns', () => {
@@ -384,11 +375,11 @@ describe('dns', () => {
   })
 
   it('keeps answers and absence for their TTL, tells what is left, and asks anew when told', async () => {
-    const clock = createClock()
+    const clock = new MovableClock({ isStill: true })
     const resolver = resolve([zone.server], 600, clock)
     await resolver.txt('fmtpkey.poe.net')
     await resolver.txt('raven.poe.net')
-    clock.at += 20_000
+    clock.advance(20_000)
     assert.equal((await resolver.txt('fmtpkey.poe.net')).ttlMs, 580_000)
     assert.equal((await resolver.txt('raven.poe.net')).exists, false)
     assert.equal(queries.length, 2)
@@ -398,23 +389,23 @@ describe('dns', () => {
     assert.deepEqual((await resolver.txt('fmtpkey.poe.net', { fresh: true })).records, ['new'])
     assert.deepEqual((await resolver.txt('fmtpkey.poe.net')).records, ['new'])
     assert.equal(queries.length, 3, 'a TTL of 0 is kept for a second')
-    clock.at += 1000
+    clock.advance(1000)
     await resolver.txt('fmtpkey.poe.net')
     assert.equal(queries.length, 4)
-    clock.at += zoneAbsentSeconds * 1000
+    clock.advance(zoneAbsentSeconds * 1000)
     await resolver.txt('raven.poe.net')
     assert.equal(queries.length, 5)
   })
 
   it('keeps nothing for more than a day', async () => {
-    const clock = createClock()
+    const clock = new MovableClock({ isStill: true })
     const resolver = resolve([zone.server], 600, clock)
     zone.set('fmtpkey.poe.net', 'TXT', [key], 1_000_000)
     await resolver.txt('fmtpkey.poe.net')
-    clock.at += 86_400_000 - 1
+    clock.advance(86_400_000 - 1)
     await resolver.txt('fmtpkey.poe.net')
     assert.equal(queries.length, 1)
-    clock.at += 1
+    clock.advance(1)
     await resolver.txt('fmtpkey.poe.net')
     assert.equal(queries.length, 2)
   })

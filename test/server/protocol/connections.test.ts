@@ -1,11 +1,11 @@
 /** Which connections stay though they are of no use (protocol §4.7): those to peers that are kept. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { Connections } from '../../../server/protocol/connections.ts'
 import type { Session } from '../../../server/protocol/session.ts'
 import { channelPair } from '../../../wire/pair.ts'
+import { MovableClock } from '../../support/clock.ts'
 
 describe('connections that are kept', () => {
   /** As far as it is looked at here. */
@@ -15,6 +15,7 @@ describe('connections that are kept', () => {
       hasLeft: false,
       standing: { role: 'server', name, as: 'lenore.org', remote: channel.remote },
       ...{ remote: channel.remote, as: 'lenore.org', isOpen: true, hasWork: false, unusedMs: 3_600_000 },
+      close: () => undefined,
       leave: () => {
         session.hasLeft = true
       },
@@ -23,8 +24,10 @@ describe('connections that are kept', () => {
   }
 
   it('neither idle nor make room', async () => {
+    const clock = new MovableClock({ isStill: true })
     const connections = new Connections({
-      ...{ sessionsPerPeer: 8, connectionsPerHost: 8, connections: 2, idleMs: 40 },
+      clock,
+      ...{ sessionsPerPeer: 8, connectionsPerHost: 8, connections: 2, idleMs: 40_000 },
       keeps: name => name === 'parent.example',
       isExempt: () => false,
       isKnown: async () => true,
@@ -34,7 +37,9 @@ describe('connections that are kept', () => {
     for (const session of [parent, poe, raven] as Session[]) await connections.identify(session)
     assert.deepEqual([parent?.hasLeft, poe?.hasLeft], [false, true], 'the third had no room')
     for (const session of [parent, raven] as Session[]) connections.add(session)
-    await sleep(60)
+    clock.elapse(60_000)
     assert.deepEqual([parent?.hasLeft, raven?.hasLeft], [false, true])
+    connections.closeAll()
+    assert.equal(clock.timers, 0)
   })
 })
