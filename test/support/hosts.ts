@@ -1,7 +1,7 @@
 /**
  * Servers on hosts of their own: each is a process in a network of its own (`namespace.ts`) with its own address, and all
  * that joins them is a router with a firewall (`wall.ts`). A name server is among them, which tells those behind the wall more
- * than the world. Clients come in by a door: an address 127.77.4.x of this machine whose calls are passed on to the host.
+ * than the world. Clients come in by a door: an address of this process (`loopback.ts`) whose calls are passed on to the host.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,6 +14,7 @@ import { limits } from '../../schemas/limits.ts'
 import type { ZoneFault } from '../../server/demo/name-server.ts'
 import type { ZoneType } from '../../server/demo/zone-text.ts'
 import { Command } from './fmtp-process.ts'
+import { ownAddress } from './loopback.ts'
 import { Namespace } from './namespace.ts'
 import { type LogRecord, type ServerChoices, writeSite } from './network.ts'
 import { type ServerProcess, startAt } from './process.ts'
@@ -43,6 +44,8 @@ interface Host {
 
 /** Of its address, which is 10.77.NUMBER.2. */
 const nameServerNumber = 1
+/** Doors come after the addresses that `network.ts` gives. */
+const firstDoor = 150
 const port = limits.defaultPort
 
 export class Hosts implements AsyncDisposable {
@@ -101,7 +104,7 @@ export class Hosts implements AsyncDisposable {
     const namespace = await Namespace.make()
     const folder = join(this.#folder, name)
     mkdirSync(folder)
-    const [network, address, door] = [`10.77.${number}`, `10.77.${number}.2`, `127.77.4.${number}`]
+    const [network, address, door] = [`10.77.${number}`, `10.77.${number}.2`, ownAddress(firstDoor + number)]
     this.#hosts.set(name, { namespace, address, door, folder })
     await this.#router.run(`
 ip link add to${number} type veth peer name out netns ${namespace.pid}

@@ -28,6 +28,7 @@ import { type RunningServer, startServer } from '../../server/server.ts'
 import { isProvenBy } from '../../wire/hello.ts'
 import { MovableClock } from './clock.ts'
 import { type HandDomain, handDomain, randomNonce } from './hand.ts'
+import { ownAddress } from './loopback.ts'
 
 /** What tests change of a server's config; tables are added to those that every test server has. */
 export interface ServerChoices {
@@ -108,7 +109,7 @@ export class Network implements AsyncDisposable {
   ): Promise<Network> {
     shared ??= makeCertificate('localhost', Date.now())
     return new Network(
-      await serveZone({ address: '127.77.2.1', port: 0, records: [], ...options }),
+      await serveZone({ address: ownAddress(1), port: 0, records: [], ...options }),
       await shared,
     )
   }
@@ -116,7 +117,7 @@ export class Network implements AsyncDisposable {
   /** The address that a domain's server has, or will have. */
   addressOf(domain: string): string {
     const known = this.#sites.get(domain)?.address ?? this.#reserved.get(domain)
-    const address = known ?? `127.77.2.${++this.#lastHost}`
+    const address = known ?? ownAddress(++this.#lastHost)
     this.#reserved.set(domain, address)
     return address
   }

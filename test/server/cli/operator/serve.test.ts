@@ -4,8 +4,9 @@ import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { CommandLine, linksOf, type Running } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
-const address = '127.77.10.2'
+const address = ownAddress(201)
 const tokenLink =
   /^http:\/\/127\.77\.10\.2:8080\/login#edgar@localhost\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/
 
@@ -63,9 +64,9 @@ describe('fmtp serve', function () {
 
   it('names the key to change when a port is taken', async () => {
     await using line = new CommandLine()
-    line.writeIsland('127.77.10.3')
+    line.writeIsland(ownAddress(202))
     const other = createServer()
-    await new Promise<void>(resolve => other.listen(3687, '127.77.10.3', resolve))
+    await new Promise<void>(resolve => other.listen(3687, ownAddress(202), resolve))
     try {
       assert.match(
         await line.fail('serve'),
