@@ -503,7 +503,7 @@ describe('fmtp trace', function () {
       [
         3,
         ['lenore.org', '--dns', network.zone.server],
-        /FMTP_GUARDED 127\.77\.2\.\d+ port \d+: not a public address/,
+        /FMTP_GUARDED 127\.77\.\d+\.\d+ port \d+: not a public address/,
       ],
       [2, [], /^usage: fmtp trace/m],
       [2, ['a@b@c'], /^usage: fmtp trace/m],

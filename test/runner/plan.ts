@@ -3,7 +3,7 @@
  * precisely what is wrong; then all others side by side; at last, one by one, those that must be alone.
  */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 export interface Phase {
   readonly name: 'units' | 'side by side' | 'alone'
@@ -37,12 +37,13 @@ export const heavy: readonly string[] = [
   'test/network/crash.test.ts',
 ]
 
-// What starts servers or processes: a test that imports none of these is a unit.
-const big =
-  /from '[./]+\/support\/(?:command|fmtp-process|hosts|network|process|small-disk)\.ts'|'node:child_process'/
-
-function isUnit(root: string, test: string): boolean {
-  return !big.test(readFileSync(join(root, test), 'utf8'))
+/** Units are those that start no servers and no processes: neither they nor what they import of `test/`. */
+function isUnit(root: string, file: string): boolean {
+  const text = readFileSync(join(root, file), 'utf8')
+  if (text.includes("'node:child_process'") || text.includes('/server/server.ts')) return false
+  return [...text.matchAll(/^(?:import|\}) .*'(\.[^']+)'$/gm)]
+    .map(([, path = '']) => join(dirname(file), path))
+    .every(path => !path.startsWith('test/') || isUnit(root, path))
 }
 
 export function planOf(root: string, tests: readonly string[], jobs: number): Phase[] {

@@ -62,6 +62,8 @@ async function runFile({ file, options }: Order): Promise<void> {
   mocha.addFile(file)
   await mocha.loadFilesAsync()
   await new Promise(resolve => mocha.run(resolve))
+  // Mocha leaves its own behind, which would take what goes wrong in the next file.
+  for (const event of ['uncaughtException', 'unhandledRejection']) process.removeAllListeners(event)
 }
 
 let beforeMs = 0

@@ -9,10 +9,11 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
+import type { Certificate } from '../../objects/seals/certificate.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { ZoneFault } from '../../server/demo/name-server.ts'
 import type { ZoneType } from '../../server/demo/zone-text.ts'
+import { sharedCertificate } from './certificate.ts'
 import { Command } from './fmtp-process.ts'
 import { ownAddress } from './loopback.ts'
 import { Namespace } from './namespace.ts'
@@ -67,10 +68,7 @@ export class Hosts implements AsyncDisposable {
 
   /** A router and a name server. `lateMs`: how late `fail(…, 'late')` makes an answer. */
   static async start({ lateMs = 200 }: { readonly lateMs?: number } = {}): Promise<Hosts> {
-    const [certificate, router] = await Promise.all([
-      makeCertificate('localhost', Date.now()),
-      Namespace.make(),
-    ])
+    const [certificate, router] = await Promise.all([sharedCertificate(), Namespace.make()])
     await router.run('echo 1 > /proc/sys/net/ipv4/ip_forward')
     const hosts = new Hosts(router, await Wall.build(router), certificate)
     try {
