@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandLine, linksOf, root, until } from './support/command.ts'
+import { ownAddress } from './support/loopback.ts'
 
 /** The indented lines that are commands, without their comments. */
 function commandsOf(text: string): string[] {
@@ -44,7 +45,7 @@ describe('README.md', function () {
 
   it('leads two people to two clients that talk', async () => {
     await using line = new CommandLine()
-    line.writeIsland('127.77.10.1')
+    line.writeIsland(ownAddress(201))
     let links: string[] = []
     let followed = (): string => ''
     const done = new Set<string>()

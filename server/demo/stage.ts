@@ -30,7 +30,7 @@ interface Actor {
 }
 
 const main = fileURLToPath(new URL('../main.js', import.meta.url))
-const dns = { address: '127.77.0.1', port: 5300 }
+const dnsPort = 5300
 const startMs = 15_000
 
 export class Stage implements AsyncDisposable {
@@ -123,7 +123,7 @@ hosts = ["${host}", "${address}"]
 [http]
 originUrl = "http://${address}:8080"
 [dns]
-servers = ["${dns.address}:${dns.port}"]
+servers = ["${this.#nameServer}"]
 [guard]
 allow = ["127.77.0.0/16"]
 [log]
@@ -139,13 +139,19 @@ format = "json"
     return record.value
   }
 
+  /** It stands beside the hosts of the conversation, as number 1 of their network. */
+  get #nameServer(): string {
+    const [first] = this.#conversation.servers
+    return `${this.#addressOf(first?.host ?? '').replace(/\d+$/, '1')}:${dnsPort}`
+  }
+
   async #startZone(): Promise<void> {
     const file = join(this.folder, 'zone.txt')
     const lines = this.#conversation.zone.map(line =>
       line.replace(/the key of (\S+)$/, (_, domain: string) => `"${this.#keys.get(domain) ?? 'no key'}"`),
     )
     writeFileSync(file, `${lines.join('\n')}\n`)
-    const actor = this.#start('zone', ['zone', file, '--bind', `${dns.address}:${dns.port}`])
+    const actor = this.#start('zone', ['zone', file, '--bind', this.#nameServer])
     await this.#whenSaid('zone', 'ready', actor)
   }
 
@@ -154,9 +160,7 @@ format = "json"
     if (contact !== undefined) await this.#run(address, ['contact', '--as', address, contact])
     if (!this.#conversation.said.some(({ to }) => to === address)) return
     const [host = '', port = ''] = contact?.split(':') ?? []
-    const bind = isListening
-      ? ['--bind', `${this.#addressOf(host)}:${port}`, '--dns', `${dns.address}:${dns.port}`]
-      : []
+    const bind = isListening ? ['--bind', `${this.#addressOf(host)}:${port}`, '--dns', this.#nameServer] : []
     const actor = this.#start(address, ['listen', '--as', address, ...bind])
     await this.#whenSaid(address, 'listening', actor)
   }

@@ -22,6 +22,7 @@ import type { ActionPorts } from '../../server/operator/action.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 
 const edgar = parseAddress('edgar@localhost')
 const lost = parseAddress('lost@localhost')
@@ -30,9 +31,9 @@ const config = `# a comment that stays
 name = "localhost"
 
 [listen]
-tcp = ["127.77.40.4:0"]
-http = ["127.77.40.4:0"]
-hosts = ["127.77.40.4"]
+tcp = ["${ownAddress(201)}:0"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 
 [limits]
 exempt = ["127.0.0.0/8"]

@@ -15,9 +15,10 @@ import { loadConfig } from '../../server/config/load.ts'
 import { serveZone, type Zone } from '../../server/demo/name-server.ts'
 import { parseZone } from '../../server/demo/zone-text.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { diskMark, isWithoutDisk, SmallDisk } from '../support/small-disk.ts'
 
-const address = '127.77.44.1'
+const address = ownAddress(201)
 const mib = 1024 * 1024
 const dayMs = 86_400_000
 

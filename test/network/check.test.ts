@@ -20,6 +20,7 @@ import { CommandLine } from '../support/command.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { linked } from '../support/family.ts'
 import { handDomain } from '../support/hand.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { connectAs, enrol, Network, type ServerChoices, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
 
@@ -187,17 +188,17 @@ describe('fmtp check', function () {
     it('one that takes the connection and says nothing, while the other goes on', async () => {
       const sockets = new Set<Socket>()
       const silent = createServer(socket => sockets.add(socket.on('error', () => undefined)))
-      silent.listen(0, '127.77.2.240')
+      silent.listen(0, ownAddress(240))
       await once(silent, 'listening')
       closing.push(() => {
         silent.close()
         for (const socket of sockets) socket.destroy()
       })
       const { port } = silent.address() as AddressInfo
-      network.zone.set('silent.lenore.org', 'A', ['127.77.2.240'])
+      network.zone.set('silent.lenore.org', 'A', [ownAddress(240)])
       srv('tcp', `0 0 ${lenore.port} fmtp.lenore.org`, `5 0 ${port} silent.lenore.org`)
       const result = await assertWrong(
-        [`fail host lenore.org silent.lenore.org (127.77.2.240:${port})`],
+        [`fail host lenore.org silent.lenore.org (${ownAddress(240)}:${port})`],
         /FMTP_CONNECT_FAILED/,
       )
       assert.ok(result.ms < 20_000, `${result.ms} ms`)
@@ -208,7 +209,7 @@ describe('fmtp check', function () {
       mkdirSync(join(folder, 'data'))
       for (const part of ['keys', 'tls'])
         cpSync(join(lenore.config.data, part), join(folder, 'data', part), { recursive: true })
-      const text = readFileSync(lenore.config.file, 'utf8').replaceAll(lenore.address, '127.77.2.241')
+      const text = readFileSync(lenore.config.file, 'utf8').replaceAll(lenore.address, ownAddress(241))
       writeFileSync(join(folder, 'fmtp.conf'), text)
       network.clock.advance(1000)
       const log = { debug: () => undefined, info: () => undefined, warn: () => undefined }
@@ -222,13 +223,13 @@ describe('fmtp check', function () {
         rmSync(folder, { recursive: true, force: true })
       })
       const port = clone.tcp[0]?.port ?? 0
-      network.zone.set('old.lenore.org', 'A', ['127.77.2.241'])
+      network.zone.set('old.lenore.org', 'A', [ownAddress(241)])
       srv('tcp', `0 0 ${port} old.lenore.org`)
       // Somebody else is connected to this one meanwhile.
       const guest = await rawTls(lenore.address, lenore.port, 'lenore.org')
       await guest.hello('lenore.org')
       await assertWrong(
-        [`fail host lenore.org old.lenore.org (127.77.2.241:${port})`, 'fail round-trip lenore.org'],
+        [`fail host lenore.org old.lenore.org (${ownAddress(241)}:${port})`, 'fail round-trip lenore.org'],
         /is another server than the one that runs here/,
       )
       guest.close()
@@ -238,7 +239,7 @@ describe('fmtp check', function () {
       const result = await assertWrong(
         [
           'fail server',
-          `fail host lenore.org old.lenore.org (127.77.2.241:${port})`,
+          `fail host lenore.org old.lenore.org (${ownAddress(241)}:${port})`,
           'fail round-trip lenore.org',
         ],
         says,

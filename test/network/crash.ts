@@ -19,6 +19,7 @@ import { proveHttp } from '../../wire/http-proof.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { findFaults, type Known } from './store-check.ts'
 
@@ -55,7 +56,7 @@ const users = ['edgar@localhost', 'lost@localhost'] as readonly string[] as read
 const connectionsEach = 4
 const underway = 16
 const messagesARound = 60
-const address = '127.77.21.1'
+const address = ownAddress(201)
 const config = `
 [[domain]]
 name = "localhost"

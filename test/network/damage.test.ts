@@ -21,6 +21,7 @@ import { type Address, parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { createRandom } from '../support/random.ts'
 
 const edgar = parseAddress('edgar@localhost')
@@ -31,8 +32,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.50.1:0"]
-hosts = ["127.77.50.1"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 
 [limits]
 exempt = ["127.0.0.0/8"]

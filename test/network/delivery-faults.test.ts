@@ -14,6 +14,7 @@ import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
 import { handMessage, handUser } from '../support/hand.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { Network, type Person } from '../support/network.ts'
 import { type ServerProcess, startProcess } from '../support/process.ts'
 import { rawTls } from '../support/raw.ts'
@@ -37,7 +38,7 @@ describe('delivery where something is wrong', function () {
     await lenore.enrol(lost)
     client = await poe.connect(edgar)
     const certificate = await makeCertificate('raven.example', Date.now())
-    const place = { name: 'raven.example', address: '127.77.2.9', ...certificate }
+    const place = { name: 'raven.example', address: ownAddress(201), ...certificate }
     raven = await handServer(network, place, () => knowsNobody)
   })
 

@@ -12,9 +12,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseConversation } from '../../server/demo/conversation.ts'
 import { Stage } from '../../server/demo/stage.ts'
+import { ownAddress } from '../support/loopback.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
-const conversation = (name: string): string => readFileSync(join(root, 'test/conversations', name), 'utf8')
+/** A conversation, on addresses of this process. */
+const conversation = (name: string): string =>
+  readFileSync(join(root, 'test/conversations', name), 'utf8').replace(/\b127\.77\.0\.(\d+)/g, (_, host) =>
+    ownAddress(Number(host)),
+  )
 /** How long Lenore stays away; `npm run away` gives it a whole minute. */
 const awayMs = Number(process.env.FMTP_AWAY_MS ?? 3000)
 
@@ -54,7 +59,7 @@ describe('the first conversation', function () {
   it('tells of another host when the MX is another', () => {
     const text = conversation('poe-and-lenore.convo')
       .replace('10 mail.lenore.org', '10 post.lenore.org')
-      .replace('lost.lenore.org     A', 'post.lenore.org     A    127.77.0.3\n  lost.lenore.org     A')
+      .replace('lost.lenore.org     A', `post.lenore.org     A    ${ownAddress(3)}\n  lost.lenore.org     A`)
     const { status, lines } = play(text)
     assert.equal(withoutMs(lines[1] ?? ''), '2. MX of lenore.org is post.lenore.org.')
     assert.equal(withoutMs(lines[3] ?? ''), '4. Poe connects to post.lenore.org.')
@@ -76,7 +81,7 @@ describe('the first conversation', function () {
     const cast = parseConversation(conversation('poe-and-lenore.convo'))
     // Whoever calls lost directly hears nothing, which leaves the moment to kill Lenore before step 14.
     const silence = createServer(socket => socket.on('error', () => undefined))
-    await new Promise<void>(resolve => silence.listen(8000, '127.77.0.4', resolve))
+    await new Promise<void>(resolve => silence.listen(8000, ownAddress(4), resolve))
     await using stage = new Stage(cast)
     try {
       await stage.open()

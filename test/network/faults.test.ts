@@ -14,6 +14,7 @@ import { waitUntil } from '../support/conditions.ts'
 import { handDomain } from '../support/hand.ts'
 import { type HandAnswer, handServer, knowsNobody } from '../support/hand-server.ts'
 import { type HostServer, Hosts } from '../support/hosts.ts'
+import { ownAddress } from '../support/loopback.ts'
 import {
   type Asker,
   assertMet,
@@ -65,7 +66,7 @@ describe('faults by name:', function () {
     /** Those that take long, by name. */
     const meetings = new Map<string, Promise<Met>>()
 
-    const nextAddress = (): string => `127.77.2.${++lastHost}`
+    const nextAddress = (): string => ownAddress(++lastHost)
     /** Publishes the key of a domain, and this place as its host. */
     function place(domain: string, port: number, address: string): void {
       network.publish({ domain, address }, network.hand(domain).record, port)

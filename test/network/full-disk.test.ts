@@ -10,6 +10,7 @@ import { proveHttp } from '../../wire/http-proof.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { patchServer } from '../support/patched-server.ts'
 import { diskMark, isWithoutDisk, SmallDisk } from '../support/small-disk.ts'
 import { fullDiskConfig, runFullDisk } from './full-disk.ts'
@@ -143,7 +144,7 @@ describe(`a full disk${diskMark}`, function () {
   })
 
   function start(disk: SmallDisk, freeBytes: number): ServerProcess {
-    const config = fullDiskConfig('127.77.51.2', freeBytes)
+    const config = fullDiskConfig(ownAddress(203), freeBytes)
     return new ServerProcess({ folder, name: 'server', config, users, under: disk.under })
   }
 })

@@ -12,6 +12,7 @@ import type { Address } from '../../schemas/text/names.ts'
 import { answerError } from '../../wire/pairing.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logIn, type MemoryDevice } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { SmallDisk } from '../support/small-disk.ts'
 import { findFaults, type Known } from './store-check.ts'
@@ -95,7 +96,7 @@ class FullDisk {
     mkdirSync(copy)
     this.#disk.copyTo(copy)
     const config = join(this.#folder, 'copy.conf')
-    writeFileSync(config, `data = "${copy}"\n${fullDiskConfig('127.77.51.9', 0)}`)
+    writeFileSync(config, `data = "${copy}"\n${fullDiskConfig(ownAddress(201), 0)}`)
     const known = { objects: this.#sent, blobs: new Set<string>() }
     const faults = [...this.#faults, ...(await findFaults(config, known))]
     return {
@@ -114,7 +115,7 @@ class FullDisk {
     await using server = new ServerProcess({
       folder: this.#folder,
       name: 'server',
-      config: fullDiskConfig('127.77.51.1', 0),
+      config: fullDiskConfig(ownAddress(202), 0),
       users,
       under: this.#disk.under,
       ...(this.#options.main === undefined ? {} : { main: this.#options.main }),

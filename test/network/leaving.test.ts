@@ -82,7 +82,11 @@ describe('the end of an account', function () {
 
   const user = async (verb: string, ...args: string[]): Promise<unknown> =>
     JSON.parse(await runFmtp('user', verb, ...args, '--json', '--config', poe.config.file))
-  const show = async (address = edgars): Promise<UserResult> => (await user('show', address)) as UserResult
+  /** What `fmtp user show` has from the server, without a process for each look. */
+  const show = async (address: string = edgars): Promise<UserResult> => {
+    const ports = { onProgress: () => undefined, signal: new AbortController().signal }
+    return (await runAction(poe.config.file, 'user show', { address }, ports)) as UserResult
+  }
   const erase = async (...more: string[]): Promise<DeleteResult> =>
     (await user('delete', edgars, '--yes', ...more)) as DeleteResult
 

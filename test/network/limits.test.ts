@@ -12,6 +12,7 @@ import { openCore } from '../../server/core/core.ts'
 import { verifyStore } from '../../server/verify/verify.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { type HandDomain, handMessage, handUser } from '../support/hand.ts'
+import { ownAddress } from '../support/loopback.ts'
 import {
   connectAs,
   enrol,
@@ -286,7 +287,7 @@ describe('limits', () => {
     beforeEach(async () => {
       client = await connectAs(server, lost)
       poe = network.hand('poe.net')
-      network.publish({ domain: 'poe.net', address: '127.77.2.9' }, poe.record, await closedPort())
+      network.publish({ domain: 'poe.net', address: ownAddress(201) }, poe.record, await closedPort())
     })
 
     afterEach(() => client.close())
@@ -357,7 +358,7 @@ describe('limits', () => {
 /** A port at which nobody listens. */
 async function closedPort(): Promise<number> {
   const other = createServer()
-  await new Promise<void>(resolve => other.listen(0, '127.77.2.9', resolve))
+  await new Promise<void>(resolve => other.listen(0, ownAddress(201), resolve))
   const { port } = other.address() as { port: number }
   await new Promise(resolve => other.close(resolve))
   return port

@@ -22,8 +22,9 @@ import { dialChannel } from '../../server/transports/dial.ts'
 import { attachmentOf } from '../support/blob.ts'
 import { MovableClock } from '../support/clock.ts'
 import { assertCode } from '../support/conditions.ts'
+import { ownAddress } from '../support/loopback.ts'
 
-const address = '127.77.44.1'
+const address = ownAddress(201)
 
 describe('a redirect', () => {
   let inside: Server

@@ -12,6 +12,7 @@ import type { StateResult } from '../../server/delivery/status/results.ts'
 import { waitUntil } from '../support/conditions.ts'
 import { runFmtp } from '../support/fmtp-process.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { Network, type Person } from '../support/network.ts'
 import { type ServerProcess, startProcess } from '../support/process.ts'
 
@@ -273,7 +274,7 @@ describe('what is told of deliveries', function () {
       const certificate = await makeCertificate('raven.example', Date.now())
       raven = await handServer(
         network,
-        { name: 'raven.example', address: '127.77.2.9', ...certificate },
+        { name: 'raven.example', address: ownAddress(201), ...certificate },
         () => knowsNobody,
       )
     })

@@ -7,6 +7,7 @@ import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { ServerProcess } from '../support/fmtp-process.ts'
 import { logInByToken } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 
 const config = `
 [[domain]]
@@ -14,8 +15,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.21.2:0"]
-hosts = ["127.77.21.2"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 describe('a draft that is sent again', () => {

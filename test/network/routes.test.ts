@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { makeCertificate } from '../../objects/seals/certificate.ts'
 import { limits } from '../../schemas/limits.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../support/network.ts'
 import { rawTls } from '../support/raw.ts'
 
@@ -22,7 +23,7 @@ describe('contacts by network', function () {
     network = await Network.start()
     poe = await network.serve('poe.net', {
       contacts: [
-        '127.0.0.0/8 tcp 127.77.2.11:3687 2',
+        `127.0.0.0/8 tcp ${ownAddress(201)}:3687 2`,
         '127.0.0.0/8 wss in.poe.net:443',
         '10.0.0.0/8 tcp 10.0.0.5:3687',
       ],
@@ -30,12 +31,12 @@ describe('contacts by network', function () {
     edgar = await enrol(poe, 'edgar@poe.net')
     const { cert, key } = await makeCertificate('lenore.org', Date.now())
     const place = { name: 'lenore.org', cert, key }
-    main = await handServer(network, { ...place, address: '127.77.2.230' }, () => ({
+    main = await handServer(network, { ...place, address: ownAddress(230) }, () => ({
       ...knowsNobody,
       contacts: told,
     }))
     const { domain } = main
-    second = await handServer(network, { ...place, address: '127.77.2.231', domain }, () => knowsNobody)
+    second = await handServer(network, { ...place, address: ownAddress(231), domain }, () => knowsNobody)
   })
 
   beforeEach(() => {
@@ -74,7 +75,7 @@ describe('contacts by network', function () {
     const answer = await guest.ask({ verb: 'request', n: 1, address: 'edgar@poe.net' })
     assert.deepEqual(answer.contacts, [
       { protocol: 'wss', host: 'in.poe.net', port: 443, priority: 0 },
-      { protocol: 'tcp', host: '127.77.2.11', port: 3687, priority: 2 },
+      { protocol: 'tcp', host: ownAddress(201), port: 3687, priority: 2 },
     ])
     const { object } = (await guest.next(({ verb }) => verb === 'describe')) as unknown as { object: object }
     assert.ok(!('contacts' in object), 'never inside the sealed object')
@@ -84,7 +85,7 @@ describe('contacts by network', function () {
   })
 
   it('are tried before the hosts of DNS, for ten minutes', async () => {
-    told = [contactOf('127.77.2.231', second.port)]
+    told = [contactOf(ownAddress(231), second.port)]
     assert.equal(await asksAt(), 'main')
     assert.equal(await asksAt(), 'second')
     network.clock.advance(limits.routeMs / 2)
@@ -96,11 +97,11 @@ describe('contacts by network', function () {
   it('that lead nowhere, inside, or to another domain cost no answer, and rest', async () => {
     const hostile = [
       contactOf('10.1.2.3', 3687),
-      contactOf('127.77.2.232', 3687),
-      contactOf('127.77.2.231', 22),
+      contactOf(ownAddress(232), 3687),
+      contactOf(ownAddress(231), 22),
       contactOf(poe.address, poe.port),
       contactOf('nowhere.lenore.org', 3687),
-      { ...contactOf('127.77.2.231', second.port), protocol: 'udp' },
+      { ...contactOf(ownAddress(231), second.port), protocol: 'udp' },
     ]
     told = hostile
     assert.equal(await asksAt(), 'main')
@@ -128,7 +129,7 @@ describe('contacts by network', function () {
   })
 
   it('that have no right shape are no answer', async () => {
-    told = [{ protocol: 'tcp', host: '127.77.2.231', port: 70_000, priority: 0 }]
+    told = [{ protocol: 'tcp', host: ownAddress(231), port: 70_000, priority: 0 }]
     await assert.rejects(asksAt())
     told = []
     assert.equal(await asksAt(), 'main')

@@ -7,6 +7,7 @@ import { mintId } from '../../objects/id.ts'
 import { makeCertificate } from '../../objects/seals/certificate.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 import { rawPair } from '../support/raw.ts'
 
@@ -35,10 +36,14 @@ describe('a server that stops', () => {
       callers.push(caller)
       caller.on('error', () => undefined)
     })
-    listener.listen(0, '127.77.30.1')
+    listener.listen(0, ownAddress(201))
     await once(listener, 'listening')
     const { port } = listener.address() as AddressInfo
-    network.publish({ domain: 'lenore.org', address: '127.77.30.1' }, network.hand('lenore.org').record, port)
+    network.publish(
+      { domain: 'lenore.org', address: ownAddress(201) },
+      network.hand('lenore.org').record,
+      port,
+    )
     const edgar = await connectAs(poe, await enrol(poe, 'edgar@poe.net'))
     const id = mintId(parseAddress('edgar@poe.net'), Date.now())
     const draft = { id, kind: 'message', format: 'text/plain', body: 'Nevermore', to: ['lost@lenore.org'] }

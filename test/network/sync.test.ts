@@ -12,6 +12,7 @@ import { parseAddress } from '../../schemas/text/names.ts'
 import { putBlob } from '../support/blob.ts'
 import { mainFile, ServerProcess } from '../support/fmtp-process.ts'
 import { enrol, logInByToken } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { patchServer } from '../support/patched-server.ts'
 import { readSyncs, readUploadSyncs, type SyncReport, traced } from './sync-trace.ts'
 
@@ -21,8 +22,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.21.3:0"]
-hosts = ["127.77.21.3"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 const [edgar, lost] = [parseAddress('edgar@localhost'), parseAddress('lost@localhost')]

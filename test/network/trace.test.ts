@@ -17,6 +17,7 @@ import { CommandLine } from '../support/command.ts'
 import { assertCode } from '../support/conditions.ts'
 import { type HandDomain, handProfile, handUser, randomNonce } from '../support/hand.ts'
 import { type HandServer, handServer, knowsNobody } from '../support/hand-server.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 
 const portsOf = () => ({ onProgress: () => undefined, signal: new AbortController().signal })
@@ -51,13 +52,13 @@ describe('fmtp trace', function () {
   const traces = new Map<string, Promise<TraceResult>>()
 
   /** A domain whose key the test holds, at this address and port. */
-  function place(domain: string, port: number, address = '127.77.2.200'): HandDomain {
+  function place(domain: string, port: number, address = ownAddress(200)): HandDomain {
     const hand = network.hand(domain)
     network.publish({ domain, address }, hand.record, port)
     return hand
   }
 
-  async function listen(server: Server, address = '127.77.2.200'): Promise<number> {
+  async function listen(server: Server, address = ownAddress(200)): Promise<number> {
     const sockets = new Set<Socket>()
     server.on('connection', (socket: Socket) => {
       sockets.add(socket.on('error', () => undefined))
@@ -114,7 +115,7 @@ describe('fmtp trace', function () {
       async arrange(domain) {
         const other = await handServer(
           network,
-          { name: domain, address: '127.77.2.201', ...tls },
+          { name: domain, address: ownAddress(201), ...tls },
           () => knowsNobody,
         )
         closing.push(() => void other[Symbol.asyncDispose]())
@@ -187,7 +188,7 @@ describe('fmtp trace', function () {
       async arrange(domain) {
         const cut = await handServer(
           network,
-          { name: domain, address: '127.77.2.202', ...tls },
+          { name: domain, address: ownAddress(202), ...tls },
           (_, socket) => {
             socket.end('{"verb":"answer","re":1,"outc')
             return undefined
@@ -210,7 +211,7 @@ describe('fmtp trace', function () {
     {
       name: 'a name server that answers late',
       async arrange(domain) {
-        await serveNobody(domain, '127.77.2.203')
+        await serveNobody(domain, ownAddress(203))
         network.zone.fail(`fmtpkey.${domain}`, 'TXT', 'late')
       },
       ...{ outcome: 'absent', leastMs: lateMs, mostMs: 4000 },
@@ -219,7 +220,7 @@ describe('fmtp trace', function () {
     {
       name: 'forged answers with a wrong id, a wrong question and from elsewhere',
       async arrange(domain) {
-        await serveNobody(domain, '127.77.2.204')
+        await serveNobody(domain, ownAddress(204))
         network.zone.fail(`fmtpkey.${domain}`, 'TXT', 'spoof')
         network.zone.fail(`_fmtp._tcp.${domain}`, 'SRV', 'spoof')
         network.zone.fail(`fmtp.${domain}`, 'A', 'spoof')
@@ -230,7 +231,7 @@ describe('fmtp trace', function () {
     {
       name: 'answers that are cut to a datagram',
       async arrange(domain) {
-        await serveNobody(domain, '127.77.2.205')
+        await serveNobody(domain, ownAddress(205))
         network.zone.fail(`fmtpkey.${domain}`, 'TXT', 'truncate')
       },
       ...{ outcome: 'absent', mostMs: 3000 },
@@ -250,7 +251,7 @@ describe('fmtp trace', function () {
     lenore = await network.serve('lenore.org')
     raven = await handServer(
       network,
-      { name: 'raven.example', address: '127.77.2.210', ...tls },
+      { name: 'raven.example', address: ownAddress(210), ...tls },
       () => knowsNobody,
     )
     // All at once: some take the ten seconds that they may.
@@ -325,11 +326,11 @@ describe('fmtp trace', function () {
   })
 
   it('shows the dial that lost the race beside the one that won', async () => {
-    const port = await listen(createTcp(), '127.77.2.206')
-    await serveNobody('two.example', '127.77.2.207')
+    const port = await listen(createTcp(), ownAddress(206))
+    await serveNobody('two.example', ownAddress(207))
     const other = (await byServer('two.example')).lookup.steps.find(({ what }) => what === 'dial')?.detail
       .port
-    network.zone.set('slow.two.example', 'A', ['127.77.2.206'])
+    network.zone.set('slow.two.example', 'A', [ownAddress(206)])
     network.zone.set('_fmtp._tcp.two.example', 'SRV', [
       `0 5 ${port} slow.two.example`,
       `1 5 ${other} fmtp.two.example`,
@@ -339,8 +340,8 @@ describe('fmtp trace', function () {
     const dials = lookup.steps.filter(({ what }) => what === 'dial')
     const shortly = dials.map(({ outcome, detail }) => [outcome, detail.host, detail.address, detail.port])
     assert.deepEqual(shortly.sort(), [
-      ['ok', 'fmtp.two.example', '127.77.2.207', other],
-      ['unneeded', 'slow.two.example', '127.77.2.206', port],
+      ['ok', 'fmtp.two.example', ownAddress(207), other],
+      ['unneeded', 'slow.two.example', ownAddress(206), port],
     ])
     const [lost] = dials.filter(({ outcome }) => outcome === 'unneeded')
     assert.ok((lost?.ms ?? 0) >= 200, `${lost?.ms} ms`)
@@ -385,15 +386,15 @@ describe('fmtp trace', function () {
       socket.on('data', text => {
         frames += String(text).split('"verb":"describe"').length - 1
       })
-    }, '127.77.2.211')
+    }, ownAddress(211))
     const mallory = await listenTls(
       socket => answerHello(socket, 'raven.example', { signer: alice.signer }),
-      '127.77.2.212',
+      ownAddress(212),
     )
     const contacts = [
-      { protocol: 'tcp', host: '127.77.2.212', port: mallory, priority: 1 },
-      { protocol: 'tcp', host: '127.77.2.211', port: device, priority: 2 },
-      { protocol: 'udp', host: '127.77.2.211', port: device, priority: 3 },
+      { protocol: 'tcp', host: ownAddress(212), port: mallory, priority: 1 },
+      { protocol: 'tcp', host: ownAddress(211), port: device, priority: 2 },
+      { protocol: 'udp', host: ownAddress(211), port: device, priority: 3 },
     ] as const
     const profile = handProfile(alice, { contacts: [...contacts] })
     raven.answer = (frame, socket) => {
@@ -407,7 +408,7 @@ describe('fmtp trace', function () {
       ['reached', 'recommended', alice.address],
       told,
     )
-    assert.equal(contact?.host, `127.77.2.211:${device}`)
+    assert.equal(contact?.host, `${ownAddress(211)}:${device}`)
     const called = contact.steps.filter(({ rung, what }) => rung === 'recommended' && what === 'hello')
     assert.deepEqual(
       called.map(({ outcome }) => outcome),
@@ -432,9 +433,9 @@ describe('fmtp trace', function () {
       open++
       socket.on('close', () => open--)
       answerHello(socket, 'raven.example', raven.domain)
-    }, '127.77.2.213')
+    }, ownAddress(213))
     network.zone.set('_fmtp._tcp.raven.example', 'SRV', [`0 5 ${port} brief.raven.example`])
-    network.zone.set('brief.raven.example', 'A', ['127.77.2.213'])
+    network.zone.set('brief.raven.example', 'A', [ownAddress(213)])
     const controller = new AbortController()
     setTimeout(() => controller.abort(new Error('enough')), 500)
     await assert.rejects(
@@ -502,7 +503,7 @@ describe('fmtp trace', function () {
       [
         3,
         ['lenore.org', '--dns', network.zone.server],
-        /FMTP_GUARDED 127\.77\.2\.\d+ port \d+: not a public address/,
+        /FMTP_GUARDED 127\.77\.\d+\.\d+ port \d+: not a public address/,
       ],
       [2, [], /^usage: fmtp trace/m],
       [2, ['a@b@c'], /^usage: fmtp trace/m],

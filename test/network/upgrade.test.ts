@@ -12,6 +12,7 @@ import { waitUntil } from '../support/conditions.ts'
 import { Command, ServerProcess } from '../support/fmtp-process.ts'
 import { handDomain, handMessage, handProfile, handUser } from '../support/hand.ts'
 import { enrol, logIn } from '../support/log-in.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { OldStore } from '../support/version-1.ts'
 
 const users = [parseAddress('edgar@localhost'), parseAddress('lost@localhost')] as const
@@ -22,8 +23,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.51.3:0"]
-hosts = ["127.77.51.3"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 describe('a server on a store of version 1', function () {

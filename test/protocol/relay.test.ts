@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mintId } from '../../objects/id.ts'
 import { parseAddress } from '../../schemas/text/names.ts'
 import { waitUntil } from '../support/conditions.ts'
+import { ownAddress } from '../support/loopback.ts'
 import { connectAs, enrol, Network, type TestServer } from '../support/network.ts'
 
 describe('a relay between two servers', () => {
@@ -24,7 +24,7 @@ describe('a relay between two servers', () => {
     poe = await network.serve('poe.net')
     lenore = await network.serve('lenore.org')
     // MX carries no port: the relay takes the one that everybody expects, on an address of its own.
-    relayAddress = `127.77.${randomInt(3, 10)}.${randomInt(2, 255)}`
+    relayAddress = ownAddress(200)
     relay = await startRelay('end')
     network.zone.set('_fmtp._tcp.lenore.org', 'SRV', [])
     network.zone.set('lenore.org', 'MX', ['10 mx.lenore.org'])

@@ -1,7 +1,7 @@
 /**
  * Servers on hosts of their own: each is a process in a network of its own (`namespace.ts`) with its own address, and all
  * that joins them is a router with a firewall (`wall.ts`). A name server is among them, which tells those behind the wall more
- * than the world. Clients come in by a door: an address 127.77.4.x of this machine whose calls are passed on to the host.
+ * than the world. Clients come in by a door: an address of this process (`loopback.ts`) whose calls are passed on to the host.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,11 +9,13 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
+import type { Certificate } from '../../objects/seals/certificate.ts'
 import { limits } from '../../schemas/limits.ts'
 import type { ZoneFault } from '../../server/demo/name-server.ts'
 import type { ZoneType } from '../../server/demo/zone-text.ts'
+import { sharedCertificate } from './certificate.ts'
 import { Command } from './fmtp-process.ts'
+import { ownAddress } from './loopback.ts'
 import { Namespace } from './namespace.ts'
 import { type LogRecord, type ServerChoices, writeSite } from './network.ts'
 import { type ServerProcess, startAt } from './process.ts'
@@ -43,6 +45,8 @@ interface Host {
 
 /** Of its address, which is 10.77.NUMBER.2. */
 const nameServerNumber = 1
+/** Doors come after the addresses that `network.ts` gives. */
+const firstDoor = 150
 const port = limits.defaultPort
 
 export class Hosts implements AsyncDisposable {
@@ -64,10 +68,7 @@ export class Hosts implements AsyncDisposable {
 
   /** A router and a name server. `lateMs`: how late `fail(…, 'late')` makes an answer. */
   static async start({ lateMs = 200 }: { readonly lateMs?: number } = {}): Promise<Hosts> {
-    const [certificate, router] = await Promise.all([
-      makeCertificate('localhost', Date.now()),
-      Namespace.make(),
-    ])
+    const [certificate, router] = await Promise.all([sharedCertificate(), Namespace.make()])
     await router.run('echo 1 > /proc/sys/net/ipv4/ip_forward')
     const hosts = new Hosts(router, await Wall.build(router), certificate)
     try {
@@ -101,7 +102,7 @@ export class Hosts implements AsyncDisposable {
     const namespace = await Namespace.make()
     const folder = join(this.#folder, name)
     mkdirSync(folder)
-    const [network, address, door] = [`10.77.${number}`, `10.77.${number}.2`, `127.77.4.${number}`]
+    const [network, address, door] = [`10.77.${number}`, `10.77.${number}.2`, ownAddress(firstDoor + number)]
     this.#hosts.set(name, { namespace, address, door, folder })
     await this.#router.run(`
 ip link add to${number} type veth peer name out netns ${namespace.pid}

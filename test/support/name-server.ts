@@ -16,7 +16,7 @@ export interface NameServer extends AsyncDisposable {
   readonly queries: Buffer[]
 }
 
-/** Answers each query on 127.77.1.x with all the messages that `answer` gives for it. */
+/** Answers each query on this address with all the messages that `answer` gives for it. */
 export async function serveBytes(
   address: string,
   answer: (query: Buffer, from: 'udp' | 'tcp') => readonly Buffer[],

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Connection, type Handlers } from '../../client/connection.ts'
 import { dialHost, dialOrigin } from '../../client/dial.ts'
-import { type Certificate, makeCertificate } from '../../objects/seals/certificate.ts'
+import type { Certificate } from '../../objects/seals/certificate.ts'
 import {
   generateKeyPair,
   type KeyPair,
@@ -26,8 +26,10 @@ import type { Log } from '../../server/core/log.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../server/demo/name-server.ts'
 import { type RunningServer, startServer } from '../../server/server.ts'
 import { isProvenBy } from '../../wire/hello.ts'
+import { sharedCertificate } from './certificate.ts'
 import { MovableClock } from './clock.ts'
 import { type HandDomain, handDomain, randomNonce } from './hand.ts'
+import { ownAddress } from './loopback.ts'
 
 /** What tests change of a server's config; tables are added to those that every test server has. */
 export interface ServerChoices {
@@ -85,9 +87,6 @@ export interface Person extends SealingKey {
   readonly pair: KeyPair
 }
 
-// Making one takes long, and what stands in it proves nothing: all servers of a process share theirs.
-let shared: Promise<Certificate> | undefined
-
 export class Network implements AsyncDisposable {
   readonly zone: Zone
   readonly clock = new MovableClock()
@@ -106,17 +105,16 @@ export class Network implements AsyncDisposable {
   static async start(
     options: { readonly lateMs?: number; readonly onQuery?: (query: ZoneQuery) => void } = {},
   ): Promise<Network> {
-    shared ??= makeCertificate('localhost', Date.now())
     return new Network(
-      await serveZone({ address: '127.77.2.1', port: 0, records: [], ...options }),
-      await shared,
+      await serveZone({ address: ownAddress(1), port: 0, records: [], ...options }),
+      await sharedCertificate(),
     )
   }
 
   /** The address that a domain's server has, or will have. */
   addressOf(domain: string): string {
     const known = this.#sites.get(domain)?.address ?? this.#reserved.get(domain)
-    const address = known ?? `127.77.2.${++this.#lastHost}`
+    const address = known ?? ownAddress(++this.#lastHost)
     this.#reserved.set(domain, address)
     return address
   }

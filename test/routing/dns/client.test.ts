@@ -8,6 +8,7 @@ import { FmtpError } from '../../../schemas/failures.ts'
 import { serveZone, type Zone, type ZoneQuery, zoneAbsentSeconds } from '../../../server/demo/name-server.ts'
 import { parseZone } from '../../../server/demo/zone-text.ts'
 import { MovableClock } from '../../support/clock.ts'
+import { ownAddress } from '../../support/loopback.ts'
 import { questionOf, record, reply, serveBytes, text, wireName } from '../../support/name-server.ts'
 
 const key = 'v=FMTP1; k=ed25519; s=a; p=MCowBQYDK2VwAyEA'
@@ -44,13 +45,13 @@ describe('dns', () => {
     queries = []
     const records = parseZone(zoneText)
     zone = await serveZone({
-      address: '127.77.1.1',
+      address: ownAddress(201),
       port: 0,
       records,
       lateMs: 80,
       onQuery: query => queries.push(query),
     })
-    second = await serveZone({ address: '127.77.1.2', port: 0, records })
+    second = await serveZone({ address: ownAddress(202), port: 0, records })
     open.push(zone, second)
   })
   afterEach(async () => {
@@ -92,7 +93,7 @@ describe('dns', () => {
   })
 
   it('keeps absence without SOA for a minute', async () => {
-    await using server = await serveBytes('127.77.1.3', query => [reply(query)])
+    await using server = await serveBytes(ownAddress(203), query => [reply(query)])
     const answer = await resolve([server.server]).mx('poe.net')
     assert.deepEqual([answer.records, answer.exists, answer.ttlMs], [[], true, 60_000])
   })
@@ -117,7 +118,7 @@ describe('dns', () => {
   }
 
   it('asks the second server when nobody listens at the first', async () => {
-    const gone = await serveZone({ address: '127.77.1.4', port: 0, records: [] })
+    const gone = await serveZone({ address: ownAddress(204), port: 0, records: [] })
     await gone[Symbol.asyncDispose]()
     assert.equal((await resolve([gone.server, second.server]).mx('poe.net')).server, second.server)
   })
@@ -125,7 +126,7 @@ describe('dns', () => {
   it('does not ask the second server while the first answers', async () => {
     let asked = 0
     await using other = await serveZone({
-      address: '127.77.1.4',
+      address: ownAddress(204),
       port: 0,
       records: [],
       onQuery: () => asked++,
@@ -136,7 +137,7 @@ describe('dns', () => {
 
   it('asks a silent server again while time is left', async () => {
     let seen = 0
-    await using server = await serveBytes('127.77.1.3', query => (++seen < 2 ? [] : [reply(query)]))
+    await using server = await serveBytes(ownAddress(203), query => (++seen < 2 ? [] : [reply(query)]))
     assert.equal((await resolve([server.server]).mx('poe.net')).exists, true)
     assert.equal(seen, 2)
   })
@@ -224,7 +225,7 @@ describe('dns', () => {
   }
   for (const [what, forge] of Object.entries(forgeries)) {
     it(`ignores ${what} until the time is over`, async () => {
-      await using server = await serveBytes('127.77.1.3', query => [forge(query)])
+      await using server = await serveBytes(ownAddress(203), query => [forge(query)])
       const resolver = createResolver({ servers: [server.server], timeoutMs: 40, attemptMs: 40 })
       await assert.rejects(resolver.txt('fmtpkey.poe.net'), failsWith('FMTP_DNS_FAILED'))
       await resolver[Symbol.asyncDispose]()
@@ -233,7 +234,7 @@ describe('dns', () => {
   }
 
   it('takes the question in any case', async () => {
-    await using server = await serveBytes('127.77.1.3', query => {
+    await using server = await serveBytes(ownAddress(203), query => {
       const question = questionOf(query)
       question.write('FmTpKeY', 1)
       return [reply(query, { question, answers: [record(type.txt, text('true'))] })]
@@ -253,14 +254,14 @@ describe('dns', () => {
   })
 
   it('has another id and another port for each query', async () => {
-    await using server = await serveBytes('127.77.1.3', query => [reply(query)])
+    await using server = await serveBytes(ownAddress(203), query => [reply(query)])
     const resolver = resolve([server.server])
     for (let index = 0; index < 12; index++) await resolver.mx(`h${index}.poe.net`)
     assert.ok(new Set(server.queries.map(query => query.readUInt16BE(0))).size > 10)
   })
 
   it('offers 1232 octets by EDNS0 and asks for recursion and AD', async () => {
-    await using server = await serveBytes('127.77.1.3', query => [reply(query)])
+    await using server = await serveBytes(ownAddress(203), query => [reply(query)])
     await resolve([server.server]).mx('poe.net')
     const query = server.queries[0] ?? Buffer.alloc(12)
     assert.equal(query.readUInt16BE(2), 0x0120)
@@ -268,7 +269,7 @@ describe('dns', () => {
   })
 
   it('asks without EDNS0 a server that does not know it', async () => {
-    await using server = await serveBytes('127.77.1.3', query => [
+    await using server = await serveBytes(ownAddress(203), query => [
       reply(query, { flags: query.readUInt16BE(10) === 0 ? 0x8180 : 0x8181 }),
     ])
     assert.equal((await resolve([server.server]).mx('poe.net')).exists, true)
@@ -305,7 +306,7 @@ describe('dns', () => {
   }
   for (const [what, answer] of Object.entries(badStreams)) {
     it(`fails over after ${what} by TCP`, async () => {
-      await using server = await serveBytes('127.77.1.3', (query, from) =>
+      await using server = await serveBytes(ownAddress(203), (query, from) =>
         from === 'udp' ? [truncated(query)] : answer(query),
       )
       const { server: by } = await resolve([server.server, second.server]).txt('fmtpkey.poe.net')
@@ -328,7 +329,7 @@ describe('dns', () => {
   })
 
   it('asks for the target when the answer ends at an alias', async () => {
-    await using server = await serveBytes('127.77.1.3', query => {
+    await using server = await serveBytes(ownAddress(203), query => {
       const isAlias = questionOf(query).includes('www')
       const target = record(type.cname, wireName('mx.poe.net'), 20)
       return [reply(query, { answers: [isAlias ? target : record(type.txt, text('true'))] })]
@@ -341,7 +342,7 @@ describe('dns', () => {
     zone.set('a.poe.net', 'CNAME', ['b.poe.net'])
     zone.set('b.poe.net', 'CNAME', ['a.poe.net'])
     await assert.rejects(resolve([zone.server]).txt('a.poe.net'), failsWith('FMTP_DNS_FAILED'))
-    await using server = await serveBytes('127.77.1.3', query => {
+    await using server = await serveBytes(ownAddress(203), query => {
       const target = questionOf(query).includes('bob') ? 'alice.poe.net' : 'bob.poe.net'
       return [reply(query, { answers: [record(type.cname, wireName(target))] })]
     })
@@ -352,10 +353,10 @@ describe('dns', () => {
   it('does not take a referral or records of other names for absence', async () => {
     const referral = record(type.ns, wireName('ns.poe.net'))
     const stray = record(type.txt, text('stray'), 300, wireName('lenore.org'))
-    await using lame = await serveBytes('127.77.1.3', query => [
+    await using lame = await serveBytes(ownAddress(203), query => [
       reply(query, { flags: 0x8100, authorities: [referral] }),
     ])
-    await using odd = await serveBytes('127.77.1.4', query => [reply(query, { answers: [stray] })])
+    await using odd = await serveBytes(ownAddress(204), query => [reply(query, { answers: [stray] })])
     await assert.rejects(resolve([lame.server]).txt('poe.net'), failsWith('FMTP_DNS_FAILED'))
     await assert.rejects(resolve([odd.server]).txt('poe.net'), failsWith('FMTP_DNS_FAILED'))
     assert.equal((await resolve([lame.server, second.server]).txt('poe.net')).server, second.server)
@@ -370,7 +371,7 @@ describe('dns', () => {
   })
 
   it('believes AD of a resolver on loopback', async () => {
-    await using server = await serveBytes('127.77.1.3', query => [reply(query, { flags: 0x81a0 })])
+    await using server = await serveBytes(ownAddress(203), query => [reply(query, { flags: 0x81a0 })])
     assert.equal((await resolve([server.server]).mx('poe.net')).isSecure, true)
   })
 

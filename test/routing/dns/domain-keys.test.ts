@@ -6,6 +6,7 @@ import { serveZone, type Zone } from '../../../server/demo/name-server.ts'
 import { MovableClock } from '../../support/clock.ts'
 import { assertCode } from '../../support/conditions.ts'
 import { handDomain } from '../../support/hand.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 const minuteMs = 60_000
 
@@ -19,7 +20,7 @@ describe('domain keys', () => {
   const next = handDomain('poe.net')
 
   before(async () => {
-    zone = await serveZone({ address: '127.77.3.1', port: 0, records: [], onQuery: () => asked++ })
+    zone = await serveZone({ address: ownAddress(201), port: 0, records: [], onQuery: () => asked++ })
   })
 
   beforeEach(() => {

@@ -5,6 +5,7 @@ import type { Resolver } from '../../../routing/dns/resolver.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { serveZone, type Zone } from '../../../server/demo/name-server.ts'
 import { parseZone } from '../../../server/demo/zone-text.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 /** Numbers from 0 to below 1 that look random and are the same each time. */
 function createRandom(seed: number): () => number {
@@ -26,7 +27,7 @@ describe('mx', () => {
   let resolver: Resolver & AsyncDisposable
 
   const serve = async (text: string): Promise<void> => {
-    zone = await serveZone({ address: '127.77.1.10', port: 0, records: parseZone(text) })
+    zone = await serveZone({ address: ownAddress(201), port: 0, records: parseZone(text) })
     resolver = createResolver({ servers: [zone.server], timeoutMs: 150 })
   }
   afterEach(async () => {

@@ -7,6 +7,7 @@ import { FmtpError } from '../../../schemas/failures.ts'
 import { coreKinds } from '../../../schemas/parse-object.ts'
 import { loadKinds } from '../../../server/config/kinds.ts'
 import { CommandLine, linksOf, root } from '../../support/command.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 /** The examples of docs/operations.md: a schema and a draft. */
 const [schemaText = '', draftText = ''] = [
@@ -87,7 +88,7 @@ describe('loadKinds', () => {
 })
 
 describe('fmtp serve with kinds', () => {
-  const address = '127.77.42.2'
+  const address = ownAddress(201)
 
   function prepare(line: CommandLine, text: string): void {
     const file = line.writeIsland(address)

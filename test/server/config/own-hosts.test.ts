@@ -7,6 +7,7 @@ import { originOf, ownHosts } from '../../../server/config/own-hosts.ts'
 import { webSocketUrl } from '../../../server/transports/dial.ts'
 import { CommandLine, linksOf } from '../../support/command.ts'
 import { parseConfig } from '../../support/config.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 describe('own hosts', () => {
   const poe = [{ name: 'poe.net' }]
@@ -70,7 +71,7 @@ describe('own hosts', () => {
   it('make a printed link work that names only http.originUrl', async function () {
     this.timeout(20_000)
     await using line = new CommandLine()
-    const address = '127.77.31.2'
+    const address = ownAddress(201)
     const file = line.writeIsland(address)
     writeFileSync(file, readFileSync(file, 'utf8').replace(/^hosts = .*\n/m, ''))
     const server = await line.serve('--user', 'edgar@localhost')

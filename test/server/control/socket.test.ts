@@ -13,6 +13,7 @@ import { controlPath } from '../../../server/control/socket-path.ts'
 import type { ActionPorts, ControlActions } from '../../../server/operator/action.ts'
 import { assertCode, waitUntil } from '../../support/conditions.ts'
 import { ServerProcess } from '../../support/fmtp-process.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 const config = `
 [[domain]]
@@ -20,8 +21,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.40.1:0"]
-hosts = ["127.77.40.1"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 const quiet = (): ActionPorts => ({ onProgress: () => undefined, signal: new AbortController().signal })

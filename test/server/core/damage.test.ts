@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readDamage } from '../../../objects/store/engine/damage.ts'
 import { ServerProcess } from '../../support/fmtp-process.ts'
+import { ownAddress } from '../../support/loopback.ts'
 
 const config = `
 [[domain]]
@@ -12,8 +13,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.40.3:0"]
-hosts = ["127.77.40.3"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 describe('damage', () => {

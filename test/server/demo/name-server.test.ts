@@ -8,6 +8,7 @@ import type { Resolver } from '../../../routing/dns/resolver.ts'
 import { FmtpError } from '../../../schemas/failures.ts'
 import { serveZone, type Zone, type ZoneQuery } from '../../../server/demo/name-server.ts'
 import { parseZone } from '../../../server/demo/zone-text.ts'
+import { ownAddress } from '../../support/loopback.ts'
 import { wireName } from '../../support/name-server.ts'
 
 const failsWith =
@@ -45,7 +46,7 @@ describe('zone', () => {
   beforeEach(async () => {
     queries = []
     zone = await serveZone({
-      address: '127.77.1.20',
+      address: ownAddress(201),
       port: 0,
       records: parseZone('poe.net TXT nevermore\npoe.net A 192.0.2.1\nlarge.poe.net TXT small'),
       origins: ['poe.net', 'lenore.org'],
@@ -188,7 +189,7 @@ describe('zone', () => {
 
   it('survives a listener that throws', async () => {
     await using other = await serveZone({
-      address: '127.77.1.21',
+      address: ownAddress(202),
       port: 0,
       records: parseZone('poe.net A 192.0.2.1'),
       onQuery: () => {
@@ -197,7 +198,7 @@ describe('zone', () => {
     })
     await using one = createResolver({ servers: [other.server], timeoutMs: 30 })
     await assert.rejects(one.addresses('poe.net'), failsWith('FMTP_DNS_FAILED'))
-    assert.equal(other.server, `127.77.1.21:${other.port}`)
+    assert.equal(other.server, `${ownAddress(202)}:${other.port}`)
   })
 
   it('closes while an answer is late', async () => {

@@ -11,6 +11,7 @@ import { keyOf } from '../../../../objects/store/layout.ts'
 import { openDatabase } from '../../../../objects/store/open.ts'
 import { assertCode, waitUntil } from '../../../support/conditions.ts'
 import { Command, ServerProcess } from '../../../support/fmtp-process.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 const config = `
 [[domain]]
@@ -18,8 +19,8 @@ name = "localhost"
 
 [listen]
 tcp = []
-http = ["127.77.40.2:0"]
-hosts = ["127.77.40.2"]
+http = ["${ownAddress(201)}:0"]
+hosts = ["${ownAddress(201)}"]
 `
 
 const holder = fileURLToPath(new URL('../../../support/store-holder.js', import.meta.url))

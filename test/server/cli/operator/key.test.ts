@@ -1,6 +1,7 @@
 /** `fmtp key` and `fmtp device` beside a running server, and without one. */
 import assert from 'node:assert/strict'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 interface Key {
   readonly domain: string
@@ -15,7 +16,7 @@ describe('fmtp key and device', function () {
 
   beforeEach(() => {
     line = new CommandLine()
-    line.writeIsland('127.77.41.2')
+    line.writeIsland(ownAddress(201))
   })
 
   afterEach(() => line[Symbol.asyncDispose]())

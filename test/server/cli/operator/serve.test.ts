@@ -4,10 +4,12 @@ import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { CommandLine, linksOf, type Running } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
-const address = '127.77.10.2'
-const tokenLink =
-  /^http:\/\/127\.77\.10\.2:8080\/login#edgar@localhost\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/
+const address = ownAddress(201)
+const tokenLink = new RegExp(
+  String.raw`^http://${address}:8080/login#edgar@localhost\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$`,
+)
 
 async function stop({ child, ended }: Running): Promise<number | null> {
   child.kill('SIGTERM')
@@ -21,7 +23,7 @@ describe('fmtp serve', function () {
     await using line = new CommandLine()
     line.writeIsland(address)
     const first = await line.serve('--user', 'edgar@localhost')
-    assert.match(first.output(), /tcp {3}127\.77\.10\.2:3687/)
+    assert.ok(first.output().includes(`tcp   ${address}:3687`), first.output())
     assert.match(linksOf(first.output())[0] ?? '', tokenLink)
     assert.equal(await stop(first), 0)
 
@@ -63,14 +65,13 @@ describe('fmtp serve', function () {
 
   it('names the key to change when a port is taken', async () => {
     await using line = new CommandLine()
-    line.writeIsland('127.77.10.3')
+    line.writeIsland(ownAddress(202))
     const other = createServer()
-    await new Promise<void>(resolve => other.listen(3687, '127.77.10.3', resolve))
+    await new Promise<void>(resolve => other.listen(3687, ownAddress(202), resolve))
     try {
-      assert.match(
-        await line.fail('serve'),
-        /127\.77\.10\.3:3687 is taken by another program\. Change listen\.tcp/,
-      )
+      const said = await line.fail('serve')
+      const advice = 'is taken by another program. Change listen.tcp'
+      assert.ok(said.includes(`${ownAddress(202)}:3687 ${advice}`), said)
     } finally {
       other.close()
     }

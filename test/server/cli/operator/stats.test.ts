@@ -4,6 +4,7 @@ import { hostOf } from '../../../../server/limits/rates.ts'
 import { Refusals } from '../../../../server/limits/refusals.ts'
 import { MovableClock } from '../../../support/clock.ts'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 describe('Refusals', () => {
   let clock: MovableClock
@@ -70,7 +71,7 @@ describe('fmtp stats', function () {
 
   beforeEach(() => {
     line = new CommandLine()
-    line.writeIsland('127.77.41.9', '[limits]\nnewRecipientsPerDay = 1\n')
+    line.writeIsland(ownAddress(201), '[limits]\nnewRecipientsPerDay = 1\n')
   })
 
   afterEach(() => line[Symbol.asyncDispose]())

@@ -4,12 +4,13 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 describe('attachments on the command line', () => {
   it('go with a message, and are saved by who got it', async function () {
     this.timeout(60_000)
     await using command = new CommandLine()
-    command.writeIsland('127.77.43.1')
+    command.writeIsland(ownAddress(201))
     const server = await command.serve('--user', 'edgar@localhost', '--user', 'lost@localhost')
     for (const link of linksOf(server.output())) await command.run('login', link)
     const bytes = randomBytes(3_000_000)

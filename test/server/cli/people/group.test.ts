@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 describe('fmtp group', function () {
   this.timeout(30_000)
 
   it('makes forums and rooms, and says who belongs to them', async () => {
     await using line = new CommandLine()
-    const file = line.writeIsland('127.77.52.3')
+    const file = line.writeIsland(ownAddress(201))
     const free = readFileSync(file, 'utf8').replaceAll(':3687"', ':0"').replaceAll(':8080"', ':0"')
     writeFileSync(file, free.replace(/originUrl = .*/, ''))
     const server = await line.serve('--user', 'edgar@localhost')

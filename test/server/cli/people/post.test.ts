@@ -5,8 +5,9 @@ import { coreMembers } from '../../../../schemas/kinds/kinds.ts'
 import type { FmtpObject } from '../../../../schemas/object.ts'
 import { line as show } from '../../../../server/cli/people/list.ts'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
-const address = '127.77.42.3'
+const address = ownAddress(201)
 
 describe('fmtp post', function () {
   this.timeout(30_000)

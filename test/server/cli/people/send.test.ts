@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { CommandLine, linksOf } from '../../../support/command.ts'
+import { ownAddress } from '../../../support/loopback.ts'
 
 const [edgar, lost, alice] = ['edgar@localhost', 'lost@localhost', 'alice@localhost'] as const
 
@@ -10,7 +11,7 @@ describe('fmtp send --all', function () {
 
   it('answers everybody, and adds somebody, who is shown what was said before', async () => {
     await using line = new CommandLine()
-    const file = line.writeIsland('127.77.53.9')
+    const file = line.writeIsland(ownAddress(201))
     const free = readFileSync(file, 'utf8').replaceAll(':3687"', ':0"').replaceAll(':8080"', ':0"')
     writeFileSync(file, free.replace(/originUrl = .*/, ''))
     const people = [edgar, lost, alice].flatMap(address => ['--user', address])
