@@ -109,8 +109,12 @@ function tell(report: Report, test: string, { told, output, fault }: Outcome, ma
   if (fault !== undefined) report.fail(test, plainError(fault))
 }
 
-/** Who ends this process ends all that it started. */
+/** Who ends this process, or reads no more of what it says, ends all that it started. */
 function endWithSignals(crew: Crew): void {
+  process.stdout.on('error', () => {
+    crew.kill()
+    process.exit(1)
+  })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => {
       crew.kill()

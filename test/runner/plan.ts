@@ -15,7 +15,13 @@ export interface Phase {
 }
 
 /** Files beside which nothing may run, each with the reason. */
-export const alone: Readonly<Record<string, string>> = {}
+export const alone: Readonly<Record<string, string>> = {
+  'test/network/crash.test.ts': 'how often it kills depends on how much is acknowledged between two kills',
+  'test/network/full-disk.test.ts': 'writes until a disk is full, with the time that each write takes',
+  'test/network/separate-hosts.test.ts': 'hosts of their own, whose pings and limits are of real time',
+  'test/network/sync.test.ts': 'strace counts the syncs of each write',
+  'test/server/verify/verify-busy.test.ts': 'how often verify looks while clients write is of real time',
+}
 
 /**
  * Files that take longest, longest first. They start first, or one would still run when all others are through. Only the
