@@ -30,8 +30,8 @@ export async function passOn(session: Session, address: Address, ports: PassingP
   const list = listOf.box(address)
   await follow(list, store.database.head(list).number, ports, session.signal, async after => {
     await session.drained()
-    const { entries, last } = await store.readList(list, after, page)
-    if (session.isFollowingBox) return last
+    const { entries, last, isComplete } = await store.readList(list, after, page)
+    if (session.isFollowingBox) return { last, isComplete }
     const passing = entries.map(async entry => {
       // What the client has just made is most of what comes while it sends: it is not even read.
       if (session.hasPublished(entry.id, entry.version)) return
@@ -53,6 +53,6 @@ export async function passOn(session: Session, address: Address, ports: PassingP
       }
     })
     await Promise.all(passing)
-    return last
+    return { last, isComplete }
   })
 }

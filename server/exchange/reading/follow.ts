@@ -1,4 +1,5 @@
 /** Reads a list for ever (docs/architecture.md): hints may be lost, so the list's head is looked at now and then all the same. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../../../objects/clock.ts'
 import type { Hints } from '../../../objects/store/hints.ts'
 import type { ListName } from '../../../objects/store/layout.ts'
@@ -7,17 +8,40 @@ import { toFmtpError } from '../../../schemas/failures.ts'
 
 const againMs = 500
 
+/** Up to where a follower has read. */
+export interface Reached {
+  /** Number of the last entry that it looked at. */
+  readonly last: number
+  /** True where nothing stood behind that. */
+  readonly isComplete: boolean
+}
+
 /**
- * Reads a list for ever: note the list, read, wait for a hint or a while, look at the head, read again if it moved.
- * `read` takes the last number and gives the new one. Ends with the signal.
+ * Reads a list for ever: note the list and its head, read, wait for a hint or a while, look at the head, read again if it
+ * moved. `read` takes a number and reads on behind it. Ends with the signal.
  */
 export async function follow(
   list: ListName,
   from: number,
   ports: { readonly store: Store; readonly hints: Hints; readonly clock: Clock; readonly followMs: number },
   signal: AbortSignal,
-  read: (after: number) => Promise<number>,
+  read: (after: number) => Promise<Reached>,
 ): Promise<void> {
+  const headOf = (): number => ports.store.database.head(list).number
+
+  /** Reads until nothing is left, and gives the number to read on behind. */
+  async function readOn(before: number): Promise<number> {
+    let number = before
+    for (let head = headOf(); !signal.aborted && head > number; head = headOf()) {
+      const { last, isComplete } = await read(number)
+      // The entries at the end may have gone: the head stays where it was, and nobody comes that far by reading.
+      number = isComplete ? Math.max(last, head) : last
+      // What there is to read comes from memory: others must have their turn.
+      if (!isComplete) await nextTurn()
+    }
+    return number
+  }
+
   let after = from
   const alarm = new Alarm()
   const unwatch = ports.hints.watch(list, () => alarm.ring())
@@ -25,7 +49,7 @@ export async function follow(
   try {
     while (!signal.aborted) {
       try {
-        while (!signal.aborted && ports.store.database.head(list).number > after) after = await read(after)
+        after = await readOn(after)
       } catch (thrown) {
         // The store is being opened again, which takes a moment.
         if (toFmtpError(thrown).code !== 'FMTP_BUSY') throw thrown

@@ -222,10 +222,9 @@ export function createLists(ports: ListsPorts): { readonly [L in PagedList]: Rev
   }
 
   async function followArrivals(reading: Reading, from: number): Promise<void> {
-    await follow(reading.list, from, ports, reading.inquiry.signal, async after => {
-      const { last } = await sendArrivals(reading, after, limits.pageObjectsMost)
-      return last
-    })
+    await follow(reading.list, from, ports, reading.inquiry.signal, after =>
+      sendArrivals(reading, after, limits.pageObjectsMost),
+    )
   }
 
   async function read(row: PagedRow, { query, inquiry, standing, viewers }: Asking): Promise<Answer> {

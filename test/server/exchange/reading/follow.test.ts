@@ -41,8 +41,8 @@ describe('follow', () => {
 
   const append = (): Promise<boolean[]> => database.commit([{ appends: [{ list, value: '{}', bytes: 1 }] }])
 
-  /** Follows until `stop`, and notes up to where it has read. */
-  function start(onRead: () => Promise<void> = async () => undefined) {
+  /** Follows until `stop`, and notes up to where it has read. Of the entries those behind `ended` have gone. */
+  function start(onRead: () => Promise<void> = async () => undefined, ended = Number.POSITIVE_INFINITY) {
     const clock = new MovableClock()
     const stopping = new AbortController()
     const read: number[] = []
@@ -51,7 +51,8 @@ describe('follow', () => {
       const { number } = database.head(list)
       read.push(number)
       await onRead()
-      return number
+      if (read.length > 100) throw new Error('it reads without end')
+      return { last: Math.min(number, ended), isComplete: true }
     })
     const stop = async (): Promise<void> => {
       stopping.abort()
@@ -96,6 +97,39 @@ describe('follow', () => {
       await waitUntil(`it has read ${number}`, () => read.at(-1) === number)
     }
     await stop()
+  })
+
+  it('reads once where the last entry has gone, and what comes behind it', async () => {
+    const { clock, read, stop } = start(undefined, 0)
+    await append()
+    await append()
+    await waitUntil('it sleeps', () => read.length > 0 && clock.sleepers === 1)
+    await turn()
+    const before = read.length
+    assert.ok(before <= 2, `${before} reads`)
+    await append()
+    await waitUntil('it has read the third', () => read.at(-1) === 3)
+    await stop()
+  })
+
+  it('leaves turns to others while it reads pages that are full', async () => {
+    const stopping = new AbortController()
+    let pages = 0
+    let turns = 0
+    const count = (): void => {
+      turns++
+      if (!stopping.signal.aborted) setImmediate(count)
+    }
+    await database.commit(Array.from({ length: 200 }, () => ({ appends: [{ list, value: '{}', bytes: 1 }] })))
+    const ports = { store: new Store(database), hints, clock: new MovableClock(), followMs }
+    setImmediate(count)
+    const done = follow(list, 0, ports, stopping.signal, async after => {
+      pages++
+      if (after + 1 === 200) stopping.abort()
+      return { last: after + 1, isComplete: false }
+    })
+    await done
+    assert.ok(pages === 200 && turns >= pages - 1, `${pages} pages, ${turns} turns`)
   })
 
   it('ends with an error of its reader, and then sleeps no longer than once', async () => {

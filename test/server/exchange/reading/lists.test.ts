@@ -6,6 +6,7 @@ import type { ListQuery } from '../../../../schemas/frame.ts'
 import type { FmtpObject, Unsealed } from '../../../../schemas/object.ts'
 import { connectAs, enrol, Network, type Person, type TestServer } from '../../../support/network.ts'
 import { createRandom } from '../../../support/random.ts'
+import { rawTls } from '../../../support/raw.ts'
 
 describe('lists', () => {
   let network: Network
@@ -199,6 +200,26 @@ describe('lists', () => {
     while (!came.includes(next) && Date.now() < deadlineMs)
       await new Promise(resolve => setTimeout(resolve, 5))
     assert.deepEqual(came, [old, next])
+  })
+
+  it('who follows a list whose newest post was made private holds up nobody, and gets what comes', async () => {
+    const post = (nonce: string, isPublic: boolean, body: string) => ({
+      object: { id: `${nonce}.${lost.address}`, kind: 'post', format: 'text/plain', body, public: isPublic },
+    })
+    await client.describe(post('p1', true, 'Nevermore'))
+    await client.describe(post('p1', false, 'Not for all'))
+    const guest = await rawTls(server.address, server.port, 'lenore.org')
+    try {
+      await guest.hello('lenore.org')
+      const list = { of: 'public', owner: lost.address }
+      assert.equal((await guest.ask({ verb: 'request', n: 1, list, follow: true })).outcome, 'found')
+      assert.equal((await guest.ask({ verb: 'request', n: 2 })).outcome, 'found')
+      await client.describe(post('p2', true, 'Evermore'))
+      const told = await guest.next(({ verb, re }) => verb === 'describe' && re === 1)
+      assert.equal((told.object as FmtpObject).id, `p2.${lost.address}`)
+    } finally {
+      guest.close()
+    }
   })
 
   it('a cursor of the other order is FMTP_BAD_FRAME, one of another store FMTP_CURSOR_LOST', async () => {
