@@ -8,14 +8,17 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { alone } from './runner/plan.ts'
+import { listTests } from './runner/files.ts'
+import { alone, heavy } from './runner/plan.ts'
 
 const runner = fileURLToPath(new URL('run.js', import.meta.url))
 const reporter = fileURLToPath(new URL('support/reporter.js', import.meta.url))
 const startsServers = "import 'node:child_process'\n"
 const passing = "it('passes', () => undefined)\n"
 
-describe('npm test', () => {
+describe('npm test', function () {
+  // It starts processes that start processes, beside other tests.
+  this.timeout(60_000)
   let root: string
 
   beforeEach(() => {
@@ -52,7 +55,7 @@ describe('npm test', () => {
   }
 
   async function run(...args: readonly string[]): Promise<{ status: number | null; said: string }> {
-    const all = [runner, '--reporter', reporter, '--file-limit', '1', ...args]
+    const all = [runner, '--reporter', reporter, ...args]
     const child = spawn(process.execPath, all, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     const [out, error] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
     return { status: child.exitCode, said: `${error}${out}` }
@@ -78,9 +81,31 @@ describe('npm test', () => {
 
   const bad: readonly (readonly [what: string, body: string, named: RegExp, sum: string])[] = [
     ['fails', "it('is wrong', () => { throw new Error('so wrong') })", /so wrong/, '1 passed, 1 failed'],
+    [
+      'has a hook that fails',
+      `before(() => { throw new Error('no') });${passing}`,
+      /no$/m,
+      '1 passed, 1 failed',
+    ],
     ['can not be loaded', "throw new Error('no such thing')", /no such thing/, '1 passed, 1 failed'],
-    ['hangs', "it('hangs', () => { for (;;); })", /it hangs/, '1 passed, 1 failed'],
-    ['ends its process', "it('dies', () => process.exit(0))", /its process ended/, '1 passed, 1 failed'],
+    [
+      'hangs',
+      "it('hangs', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))",
+      /bad\.test\.ts.*it hangs/s,
+      '1 passed, 1 failed',
+    ],
+    [
+      'ends its process',
+      "it('dies', () => process.exit(0))",
+      /bad.*its process ended/s,
+      '1 passed, 1 failed',
+    ],
+    [
+      'is killed',
+      "it('dies', () => process.kill(process.pid, 'SIGKILL'))",
+      /signal SIGKILL/,
+      '1 passed, 1 failed',
+    ],
     ['has no tests', '', /it has no tests/, '1 passed, 1 failed'],
     ['is for itself alone', "it.only('is', () => undefined)", /only/, '1 passed, 1 failed'],
     ['keeps its process alive', `${passing}setInterval(() => undefined, 100)`, /alive/, '2 passed, 1 failed'],
@@ -89,12 +114,79 @@ describe('npm test', () => {
     it(`fails where a file ${what}, names it, and runs the others`, async () => {
       put('test/bad.test.ts', body)
       put('test/network/good.test.ts', passing, startsServers)
-      const { status, said } = await run()
+      // Time enough for a file that is well, however busy the machine is.
+      const { status, said } = await run('--file-limit', /hangs|alive/.test(what) ? '4' : '60')
       assert.equal(status, 1, said)
       assert.match(said, named)
       assert.equal(lastLine(said), sum)
     })
   }
+
+  it('runs the other units in another process where one ends its own', async () => {
+    put('test/a.test.ts', "it('dies', () => process.exit(0))")
+    put('test/b.test.ts', passing)
+    const { status, said } = await run('--jobs', '1')
+    assert.deepEqual([status, lastLine(said)], [1, '1 passed, 1 failed'], said)
+  })
+
+  it('runs what is named: a file, a folder, a pattern, or tests by their names', async () => {
+    put('test/wire/a.test.ts', passing)
+    put('test/wire/ab.test.ts', `${passing}it('is other', () => undefined)`)
+    put('test/network/b.test.ts', passing.repeat(4), startsServers)
+    for (const [args, count] of [
+      [['test/wire/a.test.ts'], 1],
+      [['dist/test/network/b.test.js'], 4],
+      [['test/wire'], 3],
+      [['test/wire/a*.test.ts'], 3],
+      [['test/**/*b.test.ts'], 6],
+      [['-g', 'other$'], 1],
+      [['-f', 'other', '-i'], 6],
+    ] as const) {
+      const { said } = await run(...args)
+      assert.equal(lastLine(said), `${count} passed, 0 failed`, `${args.join(' ')}: ${said}`)
+    }
+  })
+
+  it('misses a test that is not compiled', async () => {
+    put('test/a.test.ts', passing)
+    rmSync(join(root, 'dist/test/a.test.js'))
+    const { status, said } = await run()
+    assert.equal(status, 1)
+    assert.match(said, /test\/a\.test\.ts is not compiled/)
+  })
+
+  it('gives each process a temporary folder, of which nothing is left', async () => {
+    const log = join(root, 'log')
+    const leaving = `import { appendFileSync, mkdtempSync } from 'node:fs'
+       import { tmpdir } from 'node:os'
+       it('leaves a folder', () => appendFileSync(${JSON.stringify(log)}, mkdtempSync(tmpdir() + '/left-') + '\\n'))`
+    put('test/a.test.ts', leaving, startsServers)
+    put('test/b.test.ts', leaving, startsServers)
+    const { status, said } = await run()
+    assert.equal(status, 0, said)
+    const left = readFileSync(log, 'utf8').trimEnd().split('\n')
+    assert.equal(new Set(left.map(path => dirname(path))).size, 2)
+    assert.deepEqual(
+      left.filter(path => existsSync(path)),
+      [],
+    )
+  })
+
+  it('knows by name only tests that there are', () => {
+    const tests = listTests(process.cwd())
+    assert.deepEqual(
+      [...Object.keys(alone), ...heavy].filter(name => !tests.includes(name)),
+      [],
+    )
+  })
+
+  it('begins with the heaviest', async () => {
+    const [first = '', second = ''] = heavy
+    for (const test of ['test/a.test.ts', second, first]) putTimed(test, 10)
+    assert.equal((await run('--jobs', '1')).status, 0)
+    const began = readFileSync(join(root, 'log'), 'utf8').match(/(?<=begins )\S+/g)
+    assert.deepEqual(began, [first, second, 'test/a.test.ts'])
+  })
 
   it('fails where a test is skipped and none may be', async () => {
     put('test/a.test.ts', `${passing}it.skip('is skipped', () => undefined)`)
@@ -112,8 +204,8 @@ describe('npm test', () => {
 
   it('runs files side by side, the alone ones beside nothing and last', async () => {
     const [first = '', second = ''] = Object.keys(alone)
-    putTimed('test/network/x.test.ts', 600)
-    putTimed('test/network/y.test.ts', 600)
+    putTimed('test/network/x.test.ts', 1500)
+    putTimed('test/network/y.test.ts', 1500)
     putTimed(first, 200)
     putTimed(second, 200)
     const { status } = await run('--jobs', '2')

@@ -51,12 +51,10 @@ export class Crew implements AsyncDisposable {
         worker ??= this.#start()
         const outcome = await worker.run(order, this.#options.fileLimitMs)
         const isLast = isFresh || left.length === 0 || outcome.fault !== undefined
-        const late = isLast ? await this.#end(worker) : undefined
+        const late = isLast ? await this.#end(worker, outcome.fault === undefined) : undefined
         if (isLast) worker = undefined
         take(order, late === undefined || outcome.fault !== undefined ? outcome : { ...outcome, fault: late })
       }
-      // The last file of all was another's.
-      if (worker !== undefined) await this.#end(worker)
     }
     await Promise.all(Array.from({ length: Math.min(jobs, orders.length) }, work))
   }
@@ -79,8 +77,9 @@ export class Crew implements AsyncDisposable {
     return worker
   }
 
-  async #end(worker: Worker): Promise<string | undefined> {
-    const late = await worker.end(this.#options.endLimitMs)
+  /** `isWell`: it ends by itself. */
+  async #end(worker: Worker, isWell: boolean): Promise<string | undefined> {
+    const late = await worker.end(isWell ? this.#options.endLimitMs : 0)
     this.#workers.delete(worker)
     return late
   }

@@ -20,7 +20,6 @@ export const alone: Readonly<Record<string, string>> = {
   'test/network/full-disk.test.ts': 'writes until a disk is full, with the time that each write takes',
   'test/network/separate-hosts.test.ts': 'hosts of their own, whose pings and limits are of real time',
   'test/network/sync.test.ts': 'strace counts the syncs of each write',
-  'test/server/verify/verify-busy.test.ts': 'how often verify looks while clients write is of real time',
 }
 
 /**
@@ -29,18 +28,18 @@ export const alone: Readonly<Record<string, string>> = {
  */
 export const heavy: readonly string[] = [
   'test/network/leaving.test.ts',
-  'test/network/check-command.test.ts',
   'test/network/reports.test.ts',
-  'test/network/separate-hosts.test.ts',
-  'test/network/full-disk.test.ts',
+  'test/network/check-command.test.ts',
   'test/network/damage.test.ts',
-  'test/network/blobs-travel.test.ts',
   'test/network/backup.test.ts',
-  'test/network/crossing.test.ts',
+  'test/network/blobs-travel.test.ts',
   'test/network/parent-blob-faults.test.ts',
   'test/network/demo.test.ts',
+  'test/network/crossing.test.ts',
+  'test/server/verify/verify.test.ts',
   'test/network/delivery-faults.test.ts',
-  'test/network/crash.test.ts',
+  'test/objects/store/upgrade/upgrade.test.ts',
+  'test/objects/store/model.test.ts',
 ]
 
 /** Units are those that start no servers and no processes: neither they nor what they import of `test/`. */
@@ -53,11 +52,12 @@ function isUnit(root: string, file: string): boolean {
 }
 
 export function planOf(root: string, tests: readonly string[], jobs: number): Phase[] {
-  const last = tests.filter(test => Object.hasOwn(alone, test))
-  const others = tests.filter(test => !last.includes(test))
-  const units = others.filter(test => isUnit(root, test))
   const rank = (test: string): number => (heavy.includes(test) ? heavy.indexOf(test) : heavy.length)
-  const rest = others.filter(test => !units.includes(test)).sort((one, other) => rank(one) - rank(other))
+  const sorted = [...tests].sort((one, other) => rank(one) - rank(other))
+  const last = sorted.filter(test => Object.hasOwn(alone, test))
+  const others = sorted.filter(test => !last.includes(test))
+  const units = others.filter(test => isUnit(root, test))
+  const rest = others.filter(test => !units.includes(test))
   const phases: Phase[] = [
     { name: 'units', tests: units, jobs, isFresh: false },
     { name: 'side by side', tests: rest, jobs, isFresh: true },
