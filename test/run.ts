@@ -21,7 +21,7 @@ Runs all tests, or those in the files named: test/network/udp.test.ts, test/wire
   -g, --grep PATTERN       only tests whose full name matches
   -f, --fgrep TEXT         only tests whose full name has this text
   -i, --invert             only those that -g or -f do not mean
-  -j, --jobs N             files at the same time; 1: one after the other. Default: one a core
+  -j, --jobs N             files at the same time; 1: one after the other. Default: one a core and one more, since most of them wait
   -R, --reporter NAME      one of mocha's, or a file. Default: spec
   -O, --reporter-option K=V
   -t, --timeout MS         of a test that sets none itself
@@ -40,7 +40,7 @@ const { values, positionals } = parseArgs({
     grep: { type: 'string', short: 'g' },
     fgrep: { type: 'string', short: 'f' },
     invert: { type: 'boolean', short: 'i', default: false },
-    jobs: { type: 'string', short: 'j', default: String(availableParallelism()) },
+    jobs: { type: 'string', short: 'j', default: String(availableParallelism() + 1) },
     reporter: { type: 'string', short: 'R', default: 'spec' },
     'reporter-option': { type: 'string', short: 'O', multiple: true, default: [] },
     timeout: { type: 'string', short: 't' },

@@ -17,7 +17,6 @@ export interface Phase {
 /** Files beside which nothing may run, each with the reason. */
 export const alone: Readonly<Record<string, string>> = {
   'test/network/crash.test.ts': 'how often it kills depends on how much is acknowledged between two kills',
-  'test/network/full-disk.test.ts': 'writes until a disk is full, with the time that each write takes',
   'test/network/separate-hosts.test.ts': 'hosts of their own, whose pings and limits are of real time',
   'test/network/sync.test.ts': 'strace counts the syncs of each write',
 }
@@ -30,6 +29,7 @@ export const heavy: readonly string[] = [
   'test/network/leaving.test.ts',
   'test/network/reports.test.ts',
   'test/network/check-command.test.ts',
+  'test/network/full-disk.test.ts',
   'test/network/damage.test.ts',
   'test/network/backup.test.ts',
   'test/network/blobs-travel.test.ts',
