@@ -29,27 +29,26 @@ export async function follow(
 ): Promise<void> {
   const headOf = (): number => ports.store.database.head(list).number
 
-  /** Reads until nothing is left, and gives the number to read on behind. */
-  async function readOn(before: number): Promise<number> {
-    let number = before
-    for (let head = headOf(); !signal.aborted && head > number; head = headOf()) {
-      const { last, isComplete } = await read(number)
+  let after = from
+
+  /** Reads until nothing is left. What was read is not read again, also when a later page fails. */
+  async function readOn(): Promise<void> {
+    for (let head = headOf(); !signal.aborted && head > after; head = headOf()) {
+      const { last, isComplete } = await read(after)
       // The entries at the end may have gone: the head stays where it was, and nobody comes that far by reading.
-      number = isComplete ? Math.max(last, head) : last
+      after = isComplete ? Math.max(last, head) : last
       // What there is to read comes from memory: others must have their turn.
       if (!isComplete) await nextTurn()
     }
-    return number
   }
 
-  let after = from
   const alarm = new Alarm()
   const unwatch = ports.hints.watch(list, () => alarm.ring())
   void ringNowAndThen(alarm, ports, signal)
   try {
     while (!signal.aborted) {
       try {
-        after = await readOn(after)
+        await readOn()
       } catch (thrown) {
         // The store is being opened again, which takes a moment.
         if (toFmtpError(thrown).code !== 'FMTP_BUSY') throw thrown

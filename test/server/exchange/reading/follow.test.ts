@@ -10,6 +10,7 @@ import { createHints, type Hints } from '../../../../objects/store/hints.ts'
 import { listOf } from '../../../../objects/store/layout.ts'
 import { openDatabase } from '../../../../objects/store/open.ts'
 import { Store } from '../../../../objects/store/store.ts'
+import { FmtpError } from '../../../../schemas/failures.ts'
 import { follow } from '../../../../server/exchange/reading/follow.ts'
 import { MovableClock } from '../../../support/clock.ts'
 import { waitUntil } from '../../../support/conditions.ts'
@@ -130,6 +131,25 @@ describe('follow', () => {
     })
     await done
     assert.ok(pages === 200 && turns >= pages - 1, `${pages} pages, ${turns} turns`)
+  })
+
+  it('reads on where it was when the store is busy in the middle', async () => {
+    const stopping = new AbortController()
+    const clock = new MovableClock()
+    const ports = { store: new Store(database), hints, clock, followMs }
+    for (let at = 0; at < 3; at++) await append()
+    const read: number[] = []
+    const done = follow(list, 0, ports, stopping.signal, async after => {
+      read.push(after)
+      if (read.length === 2) throw new FmtpError('FMTP_BUSY')
+      return { last: after + 1, isComplete: after + 1 === 3 }
+    })
+    await waitUntil('it waits', () => clock.sleepers === 2)
+    clock.advance(500)
+    await waitUntil('it has read all', () => read.length === 4)
+    assert.deepEqual(read, [0, 1, 1, 2])
+    stopping.abort()
+    await done
   })
 
   it('ends with an error of its reader, and then sleeps no longer than once', async () => {
