@@ -16,6 +16,8 @@ export interface CourierPorts extends WorkerPorts {
 }
 
 const pageHeads = 1000
+/** When what waits is looked for again after it could not be read. */
+const againMs = 5_000
 
 export class Courier implements AsyncDisposable {
   readonly #ports: CourierPorts
@@ -24,7 +26,7 @@ export class Courier implements AsyncDisposable {
   #takingUp: Promise<void> = Promise.resolve()
   /** Which domains somebody leads to who was heard from, while not all that wait are taken up; then nobody asks. */
   #heard: ((domain: Domain) => boolean)[] | undefined = []
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   constructor(ports: CourierPorts) {
     this.#ports = ports
@@ -32,12 +34,12 @@ export class Courier implements AsyncDisposable {
 
   /**
    * Begins to deliver, and takes up what an earlier run left, a domain a turn of the event loop: thousands that wait hold
-   * nobody up. Resolves when all is taken up.
+   * nobody up. Resolves when all is taken up. A store that cannot be read now is read again a little later.
    */
   start(): Promise<void> {
-    const { hints, onEvent } = this.#ports
+    const { hints } = this.#ports
     this.#unwatch = sorts.map(sort => hints.watchSort(sort, list => this.wake(lastPart(list) as Domain)))
-    this.#takingUp = this.#takeUp().catch(thrown => onEvent('courier.error', { error: String(thrown) }))
+    this.#takingUp = this.#takeUp()
     return this.#takingUp
   }
 
@@ -87,7 +89,7 @@ export class Courier implements AsyncDisposable {
 
   /** The worker of a domain, made where there is none; `undefined` when the courier has ended. */
   #work(domain: Domain): Worker | undefined {
-    if (this.#isClosed) return undefined
+    if (this.#closing.signal.aborted) return undefined
     let worker = this.#workers.get(domain)
     if (worker !== undefined) return worker
     worker = new Worker(domain, this.#ports, () => this.#workers.delete(domain))
@@ -100,12 +102,22 @@ export class Courier implements AsyncDisposable {
     if (isBack) worker?.wake(true)
   }
 
+  /** Never throws. */
   async #takeUp(): Promise<void> {
-    for (const sort of sorts) {
-      await this.#takeUpEntries(sort)
-      await this.#takeUpRetries(sort)
+    const { clock, onEvent } = this.#ports
+    const { signal } = this.#closing
+    while (!signal.aborted && this.#heard !== undefined) {
+      try {
+        for (const sort of sorts) {
+          await this.#takeUpEntries(sort)
+          await this.#takeUpRetries(sort)
+        }
+        this.#heard = undefined
+      } catch (thrown) {
+        onEvent('courier.error', { error: String(thrown) })
+        await clock.sleep(againMs, signal)
+      }
     }
-    this.#heard = undefined
   }
 
   /** Leaves the turn to others before the next. */
@@ -118,12 +130,12 @@ export class Courier implements AsyncDisposable {
   async #takeUpEntries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
     let range = rangeOf('head', sort)
-    while (!this.#isClosed) {
+    while (!this.#closing.signal.aborted) {
       const heads = await database.scan(range, { limit: pageHeads })
       for (const [key] of heads) {
         const domain = lastPart(key) as Domain
         if (!this.#workers.has(domain) && this.#hasEntries(domain)) await this.#takeUpDomain(domain)
-        if (this.#isClosed) return
+        if (this.#closing.signal.aborted) return
       }
       const last = heads.at(-1)
       if (last === undefined) return
@@ -135,7 +147,7 @@ export class Courier implements AsyncDisposable {
   async #takeUpRetries(sort: Sort): Promise<void> {
     const { database } = this.#ports.store
     let range = rangeOf('retry', sort)
-    while (!this.#isClosed) {
+    while (!this.#closing.signal.aborted) {
       const [first] = await database.scan(range, { limit: 1 })
       if (first === undefined) return
       const [, , domain = ''] = first[0].split(' ')
@@ -145,7 +157,7 @@ export class Courier implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     for (const end of this.#unwatch) end()
     const closing = [...this.#workers.values()].map(worker => worker.close())
     await Promise.all([this.#takingUp, ...closing])

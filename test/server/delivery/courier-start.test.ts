@@ -1,6 +1,7 @@
 /** What waited when the server ended is taken up behind the start (protocol §10.4), and who is heard from meanwhile is heard. */
 import assert from 'node:assert/strict'
 import { keyOf, listOf } from '../../../objects/store/layout.ts'
+import { FmtpError } from '../../../schemas/failures.ts'
 import { waitUntil } from '../../support/conditions.ts'
 import { CourierRig, idOf, lenore } from '../../support/courier-rig.ts'
 
@@ -64,6 +65,18 @@ describe('Courier.start', () => {
     await starting
     rig.clock.advance(60_000)
     await waitUntil('it rests', () => rig.courier.workers === domains + 1)
+  })
+
+  it('looks again for what waits when the store could not be read', async () => {
+    const scan = rig.database.scan.bind(rig.database)
+    rig.database.scan = () => Promise.reject(new FmtpError('FMTP_BUSY'))
+    const starting = rig.begin()
+    await waitUntil('it is told', () => rig.recordsOf('courier.error').length === 1)
+    rig.database.scan = scan
+    await waitUntil('it waits', () => rig.clock.sleepers > 0)
+    rig.clock.advance(5000)
+    await starting
+    assert.equal(rig.courier.workers, domains + 1)
   })
 
   it('ends while it takes up', async () => {
